@@ -1,0 +1,80 @@
+"""What is known about one distribution on one architecture: provider data as values.
+
+Everything that differs between distributions of a family stands in YAML under `config/osv`; these are its shapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RepositoryData:
+    """A package repository. `mirror` names the entry of the settings' `mirrors` that replaces `url`;
+    `fingerprints` are the pinned primary keys (40 hex digits), any of which must have signed;
+    `keyrings` are files of the build host that may hold them."""
+
+    name: str
+    mirror: str
+    url: str | None
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    keyrings: tuple[Path, ...]
+    priority: int
+
+
+@dataclass(frozen=True)
+class InitrdData:
+    """How the distribution makes an initrd. `argv` runs in the image root with `{kernel}` (the kernel's
+    release) and `{output}` replaced; `configuration` are globs of the files of the OS configuration that it
+    reads, and nothing else of that configuration can be seen while it runs."""
+
+    argv: tuple[str, ...]
+    extra_modules_option: str
+    configuration: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class BootData:
+    """Where the boot files are in the image root: a glob for the kernel, the UKI stub, the boot loader, and
+    the names that the firmware looks for on the EFI system partition."""
+
+    kernel: str
+    modules: str
+    stub: str
+    loader: str
+    removable_path: str  # EFI/BOOT/BOOTX64.EFI
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """`held_back` are generators that maintainer scripts would start again and again: programs replaced by a
+    no-op while packages are installed, run once as a step of their own. `leftovers` are globs of what
+    installation leaves behind and an image must not carry."""
+
+    os: str
+    dist: str
+    arch: str
+    family: str
+    release_version: str
+    package_arch: str
+    repositories: tuple[RepositoryData, ...]
+    chroot_packages: tuple[str, ...]
+    held_back: tuple[str, ...]
+    environment: Mapping[str, str]
+    initrd: InitrdData
+    boot: BootData
+    sudo_group: str
+    leftovers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageTools:
+    """The distribution whose packages the image tools come from, and which."""
+
+    os: str
+    dist: str
+    packages: tuple[str, ...]

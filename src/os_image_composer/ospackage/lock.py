@@ -1,0 +1,117 @@
+"""What was resolved: every package by name, version and SHA-256, and the metadata it was chosen from.
+
+The file is JSON with sorted keys, one value a line, so that a review shows what changed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+LOCK_VERSION = 1
+
+
+@dataclass(frozen=True, order=True)
+class LockedPackage:
+    """One package file. `size` and `installed_size` are bytes; `path` is relative to the repository's URL;
+    `depends` are the names of the packages of the same set that meet its dependencies."""
+
+    name: str
+    version: str
+    arch: str
+    repository: str
+    path: str
+    size: int
+    sha256: str
+    installed_size: int
+    essential: bool
+    source: str
+    depends: tuple[str, ...]
+
+    @property
+    def file_name(self) -> str:
+        return self.path.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """Packages that are installed together, sorted by name; `label` says which template asked for them."""
+
+    label: str
+    packages: tuple[LockedPackage, ...]
+
+
+@dataclass(frozen=True)
+class PackageSet:
+    """A root filesystem's packages: transactions in the order in which they are installed."""
+
+    transactions: tuple[Transaction, ...]
+
+    def packages(self) -> Iterator[LockedPackage]:
+        for transaction in self.transactions:
+            yield from transaction.packages
+
+
+@dataclass(frozen=True)
+class LockedRepository:
+    """A repository suite as it was read. `date` and `valid_until` are seconds since the epoch;
+    `signers` are fingerprints of primary keys, the pinned one that was accepted first."""
+
+    name: str
+    url: str
+    suite: str
+    date: int
+    valid_until: int | None
+    metadata_sha256: str
+    signers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Same lock, same bits: `seed` (a UUID) and `source_date_epoch` stand for all that is random or dated.
+    `sets` has `image`, `chroot` and `image-tools`."""
+
+    os: str
+    dist: str
+    arch: str
+    seed: str
+    source_date_epoch: int
+    repositories: tuple[LockedRepository, ...]
+    sets: Mapping[str, PackageSet]
+
+    def url(self, package: LockedPackage) -> str:
+        base = next(r.url for r in self.repositories if r.name == package.repository)
+        return f"{base.rstrip('/')}/{package.path}"
+
+
+def dump_lock(lock: Lock) -> str:
+    """The lock as text; equal locks give equal text."""
+    return json.dumps({"lockVersion": LOCK_VERSION, **asdict(lock)}, indent=1, sort_keys=True) + "\n"
+
+
+def parse_lock(text: str) -> Lock:
+    """Read what `dump_lock` wrote. Raises ValueError, KeyError or TypeError where it is not that."""
+    data: dict[str, Any] = json.loads(text)
+    if data.pop("lockVersion") != LOCK_VERSION:
+        raise ValueError("a lock of another version")
+    return Lock(
+        **{
+            **data,
+            "repositories": tuple(
+                LockedRepository(**{**r, "signers": tuple(r["signers"])}) for r in data["repositories"]
+            ),
+            "sets": {
+                name: PackageSet(tuple(_transaction(t) for t in value["transactions"]))
+                for name, value in data["sets"].items()
+            },
+        }
+    )
+
+
+def _transaction(data: dict[str, Any]) -> Transaction:
+    return Transaction(
+        data["label"],
+        tuple(LockedPackage(**{**p, "depends": tuple(p["depends"])}) for p in data["packages"]),
+    )
