@@ -1,0 +1,279 @@
+"""Run a plan: reuse what the store has, run the rest side by side, keep every result.
+
+Backwards from the final step: one whose id the store knows needs nothing that comes before it. Forwards from there:
+a step is looked up once more by the content of its inputs, so that an input made again with the same content stops
+the rebuild there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic
+
+from os_image_composer.build.clock import Clock
+from os_image_composer.build.events import Event, Listener, Note, Output, StepFinished, StepStarted
+from os_image_composer.build.explain import explain
+from os_image_composer.build.plan import Plan, PlannedStep
+from os_image_composer.build.shelf import Shelf
+from os_image_composer.build.step import Kind, Result, S, Step, Work, content_key
+from os_image_composer.build.store import Store
+from os_image_composer.errors import ComposerError, StepError
+
+
+class _DamagedInputError(Exception):
+    """An input's bytes are not what its record says; it has been discarded, the run starts over."""
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """How a step came to its result: `outcome` is ran, reused, or skipped when nothing needed it."""
+
+    name: str
+    id: str
+    outcome: str
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`final` is the plan's last result, `image` the file with its bytes."""
+
+    final: Result
+    image: Path
+    steps: tuple[StepReport, ...]
+
+
+@dataclass
+class _Progress:
+    results: dict[str, Result] = field(default_factory=dict)
+    reports: dict[str, StepReport] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a build would do with a step: `reused`, `runs`, or `maybe` when it depends on what earlier steps give."""
+
+    name: str
+    id: str
+    verdict: str
+    why: str
+
+
+class Execution(Generic[S]):
+    """One run of one plan. `stop` is called when the run is given up, to end programs that still run."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        services: S,
+        shelf: Shelf,
+        *,
+        listener: Listener,
+        clock: Clock,
+        workers: int,
+        stop: Callable[[], None],
+    ) -> None:
+        self.plan = plan
+        self.store = store
+        self.services = services
+        self.shelf = shelf
+        self.listener = listener
+        self.clock = clock
+        self.workers = workers
+        self.stop = stop
+        self.reasons = explain(plan, store.last_plan(plan.name))
+
+    def run(self) -> Outcome:
+        """Make the final step's result. Raises ComposerError of the first step that fails; finished steps stay."""
+        self.store.sweep()
+        for _ in range(3):
+            progress = _Progress()
+            try:
+                self._attempt(progress)
+            except _DamagedInputError:
+                continue
+            self.store.note_plan(self.plan)
+            return self._outcome(progress)
+        raise StepError(
+            "store-keeps-changing",
+            "the store changes while it is used",
+            hint="see whether another program writes into the cache folder",
+        )
+
+    # -- one attempt -----------------------------------------------------------------------------------------
+
+    def _attempt(self, progress: _Progress) -> None:
+        waiting = self._needed(progress)
+        running: dict[Future[Result], str] = {}
+        with ThreadPoolExecutor(max_workers=self.workers, thread_name_prefix="step") as pool:
+            try:
+                while waiting or running:
+                    for step in [s for s in waiting if self._ready(s, progress)]:
+                        waiting.remove(step)
+                        running[pool.submit(self._obtain, step, progress)] = step.name
+                    done, _ = wait(running, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        progress.results[running.pop(future)] = future.result()
+            except BaseException:
+                self.stop()
+                raise
+
+    def _needed(self, progress: _Progress) -> list[PlannedStep]:
+        """The steps to obtain, in plan order; results of all their other inputs go into `progress`."""
+        needed: dict[str, PlannedStep] = {}
+        pending = [self.plan.final]
+        while pending:
+            step = pending.pop()
+            if step.name in needed or step.name in progress.results:
+                continue
+            found = self._known(step)
+            if found is not None and self._sound(step, found):
+                progress.results[step.name] = found
+                self._report(progress, step, "reused", 0.0, "unchanged")
+                continue
+            needed[step.name] = step
+            pending += [self.plan[i.step] for i in step.step.inputs]
+        return [s for s in self.plan if s.name in needed]
+
+    def _known(self, step: PlannedStep) -> Result | None:
+        found = self.store.by_id(step.id)
+        if found is not None and found.kind is Kind.ARTIFACT and not self.shelf.find(found.digest, found.size):
+            return None
+        return found
+
+    def _sound(self, step: PlannedStep, found: Result) -> bool:
+        if found.kind is Kind.ARTIFACT or not self.store.damaged([found]):
+            return True
+        self._lost(step.name, found)
+        return False
+
+    def _lost(self, name: str, found: Result) -> None:
+        self.listener(Note("warning", f"the stored result of step {name} was damaged; it is made again"))
+        self.store.discard(found.key)
+
+    @staticmethod
+    def _ready(step: PlannedStep, progress: _Progress) -> bool:
+        return all(i.step in progress.results for i in step.step.inputs)
+
+    def _obtain(self, planned: PlannedStep, progress: _Progress) -> Result:
+        """In a worker thread: the step's result, by its content key or by running it."""
+        step = planned.step
+        inputs = tuple((i.role, progress.results[i.step]) for i in step.inputs)
+        key = content_key(step, tuple(result.digest for _, result in inputs))
+        started = self.clock.elapsed()
+        with self.store.running(key):
+            found = self.store.by_key(key)
+            if found is not None and found.kind is Kind.ARTIFACT and not self.shelf.find(found.digest, found.size):
+                found = None
+            if found is not None and self._sound(planned, found):
+                self.store.link(planned.id, key)
+                self._report(progress, planned, "reused", self._since(started), "its inputs have the same content")
+                return found
+            if step.checks_bytes:
+                self._check_bytes(step, progress)
+            why = self.reasons[step.name]
+            self.listener(StepStarted(step.name, why))
+            try:
+                result = self._run(planned, key, inputs)
+            except BaseException:
+                self.listener(StepFinished(step.name, "failed", self._since(started)))
+                raise
+        self.store.link(planned.id, key)
+        self._report(progress, planned, "ran", self._since(started), why)
+        return result
+
+    def _check_bytes(self, step: Step, progress: _Progress) -> None:
+        names = {i.step: progress.results[i.step] for i in step.inputs}
+        changed = self.store.changed(list(names.values()))
+        for name, result in names.items():
+            if result in changed:
+                self._lost(name, result)
+        if changed:
+            raise _DamagedInputError
+
+    def _run(self, planned: PlannedStep, key: str, inputs: Sequence[tuple[str, Result]]) -> Result:
+        step = planned.step
+        about: dict[str, Any] = {
+            "step": step.name,
+            "action": step.action.kind,
+            "version": step.action.version,
+            "inputs": [[role, r.digest] for role, r in inputs],
+        }
+        kind = step.action.result
+        with self.store.workspace(kind) as workspace:
+            output = self.shelf.staged if kind is Kind.ARTIFACT else workspace.output
+            work = Work(
+                self.services,
+                tuple(inputs),
+                output,
+                workspace.scratch,
+                lambda line: self._say(step.name, line),
+            )
+            try:
+                step.action.run(work)
+            except ComposerError:
+                raise
+            except OSError as error:
+                raise StepError(
+                    "step-failed",
+                    f"step {step.name} failed",
+                    cause=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
+                    hint="free some disk space" if error.errno == 28 else None,
+                ) from error
+            if kind is Kind.ARTIFACT:
+                with output.open("rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                return self.store.remember(key, digest, output.stat().st_size, about)
+            return self.store.keep(key, kind, workspace, about)
+
+    # -- telling ---------------------------------------------------------------------------------------------
+
+    def _since(self, started: float) -> float:
+        return self.clock.elapsed() - started
+
+    def _say(self, name: str, line: str) -> None:
+        self.listener(Output(name, line))
+
+    def _report(self, progress: _Progress, step: PlannedStep, outcome: str, seconds: float, why: str) -> None:
+        progress.reports[step.name] = StepReport(step.name, step.id, outcome, seconds, why)
+        event: Event = StepFinished(step.name, outcome, seconds, why if outcome == "reused" else "")
+        self.listener(event)
+
+    def _outcome(self, progress: _Progress) -> Outcome:
+        final = progress.results[self.plan.final.name]
+        reports = tuple(
+            progress.reports.get(s.name, StepReport(s.name, s.id, "skipped", 0.0, "nothing needs it"))
+            for s in self.plan
+        )
+        ran = progress.reports[self.plan.final.name].outcome == "ran"
+        image = self.shelf.staged if ran else self.shelf.find(final.digest, final.size)
+        assert image is not None
+        return Outcome(final, image, reports)
+
+
+def forecast(plan: Plan, store: Store, shelf: Shelf) -> tuple[Forecast, ...]:
+    """What a build of `plan` would do, step by step, without doing it."""
+    reasons = explain(plan, store.last_plan(plan.name))
+    results: dict[str, Result] = {}
+    verdicts: list[Forecast] = []
+    for planned in plan:
+        found = store.by_id(planned.id)
+        inputs = [results.get(i.step) for i in planned.step.inputs]
+        whole = [r for r in inputs if r is not None]
+        if found is None and len(whole) == len(inputs):
+            found = store.by_key(content_key(planned.step, tuple(r.digest for r in whole)))
+        if found is not None and found.kind is Kind.ARTIFACT and not shelf.find(found.digest, found.size):
+            found = None
+        if found is not None:
+            results[planned.name] = found
+            verdicts.append(Forecast(planned.name, planned.id, "reused", "unchanged"))
+        else:
+            sure = len(whole) == len(inputs)
+            verdicts.append(Forecast(planned.name, planned.id, "runs" if sure else "maybe", reasons[planned.name]))
+    return tuple(verdicts)

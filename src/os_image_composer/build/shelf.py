@@ -1,0 +1,81 @@
+"""Where finished images lie: the store keeps an image's digest, the user keeps its bytes.
+
+`published.json` in the store remembers size and time of every file that was published, so that an unchanged one is
+known again without reading it, and one that lies elsewhere can be copied instead of built.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+from pathlib import Path
+
+from os_image_composer.build.canonical import sha256_file
+
+
+class Shelf:
+    """`staging` is the folder in which the image is written; `wanted` the name under which it will be published."""
+
+    def __init__(self, index: Path, staging: Path, wanted: Path) -> None:
+        self.index = index
+        self.staging = staging
+        self.wanted = wanted
+
+    @property
+    def staged(self) -> Path:
+        return self.staging / self.wanted.name
+
+    def find(self, sha256: str, size: int) -> Path | None:
+        """A file with these bytes: the published one first, else another place where it was published."""
+        known = self._read().get(sha256, [])
+        for path in [self.wanted, *(Path(str(entry["path"])) for entry in known)]:
+            with contextlib.suppress(OSError):
+                status = path.stat()
+                if status.st_size != size:
+                    continue
+                if any(e["mtime_ns"] == status.st_mtime_ns and e["size"] == size for e in known):
+                    return path
+                if path == self.wanted and sha256_file(path) == sha256:
+                    self.note(path, sha256)
+                    return path
+        return None
+
+    def note(self, path: Path, sha256: str) -> None:
+        """Remember that `path` now has these bytes."""
+        status = path.stat()
+        entries = self._read()
+        places = [e for e in entries.get(sha256, []) if e["path"] != str(path)]
+        places.insert(0, {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns})
+        entries[sha256] = places[:8]
+        temporary = self.index.with_name(f".{self.index.name}.{secrets.token_hex(4)}")
+        temporary.write_text(json.dumps(entries, indent=1, sort_keys=True))
+        temporary.replace(self.index)
+
+    def _read(self) -> dict[str, list[dict[str, int | str]]]:
+        try:
+            value = json.loads(self.index.read_text())
+            return value if isinstance(value, dict) else {}
+        except (FileNotFoundError, ValueError):
+            return {}
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    """Copy a file and leave its holes holes (SEEK_DATA and SEEK_HOLE, lseek(2))."""
+    with source.open("rb") as reader, target.open("wb") as writer:
+        size = os.fstat(reader.fileno()).st_size
+        writer.truncate(size)
+        offset = 0
+        while offset < size:
+            try:
+                start = os.lseek(reader.fileno(), offset, os.SEEK_DATA)
+            except OSError:
+                return
+            end = os.lseek(reader.fileno(), start, os.SEEK_HOLE)
+            while start < end:
+                done = os.copy_file_range(reader.fileno(), writer.fileno(), end - start, start, start)
+                if done == 0:
+                    return
+                start += done
+            offset = end

@@ -1,0 +1,248 @@
+"""The content store: results of steps by key, and which id asked for which key.
+
+    results/<key>/record.json, results/<key>/content    a finished step
+    ids/<id>                                            the key that a plan's id stands for
+    plans/<name>.json                                   the last plan built under a name
+    tmp/<token>, tmp/<token>.lock                       unfinished work; the lock is held while its build lives
+    locks/<key>                                         held by the build that runs this step
+
+Whatever is here was made under a temporary name and renamed, so it is whole or absent. Nothing is trusted for
+being here: names, sizes and times are compared before use, bytes before they are published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from os_image_composer.build.canonical import sha256_file
+from os_image_composer.build.plan import Plan
+from os_image_composer.build.step import Kind, Result
+from os_image_composer.errors import StoreError
+
+
+class Digest(Protocol):
+    @property
+    def sha256(self) -> str: ...
+
+
+class Trees(Protocol):
+    """What the store needs done to layers, whose files belong to subordinate ids."""
+
+    def new_layer(self, path: Path) -> None: ...
+    def digest(self, path: Path, clamp: int) -> Digest: ...
+    def fingerprint(self, paths: Sequence[Path]) -> tuple[str, ...]: ...
+    def remove(self, paths: Sequence[Path]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where one step works: `output` becomes the result, `scratch` goes away with the rest."""
+
+    output: Path
+    scratch: Path
+
+
+class Store:
+    """`clamp` (seconds since the epoch) bounds the times that count in digests, as it does in the image."""
+
+    def __init__(self, root: Path, trees: Trees, clamp: int) -> None:
+        self.root = root
+        self.trees = trees
+        self.clamp = clamp
+        try:
+            for name in ("results", "ids", "plans", "tmp", "locks"):
+                (root / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                "store-not-writable",
+                f"cannot use {root} as the store",
+                cause=str(error),
+                hint="set cache_dir in the settings, or give --cache-dir, to a folder you can write",
+            ) from error
+
+    # -- looking up ------------------------------------------------------------------------------------------
+
+    def by_id(self, step_id: str) -> Result | None:
+        """The result that an id of a plan stands for, without a check of its content."""
+        link = self.root / "ids" / step_id
+        try:
+            return self.by_key(link.read_text())
+        except FileNotFoundError:
+            return None
+
+    def by_key(self, key: str) -> Result | None:
+        folder = self.root / "results" / key
+        try:
+            record = json.loads((folder / "record.json").read_text())
+            kind = Kind(record["kind"])
+            content = None if kind is Kind.ARTIFACT else folder / "content"
+            return Result(key, kind, record["digest"], content, record["fingerprint"], record["size"])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (ValueError, KeyError, TypeError):
+            self.discard(key)
+            return None
+
+    def link(self, step_id: str, key: str) -> None:
+        """Remember that `step_id` asks for `key`."""
+        self._write(self.root / "ids" / step_id, key)
+
+    # -- checking --------------------------------------------------------------------------------------------
+
+    def damaged(self, results: Sequence[Result]) -> tuple[Result, ...]:
+        """Those whose names, types, modes, sizes or times are not as they were left."""
+        trees = [r for r in results if r.kind is Kind.TREE and r.content is not None]
+        present = [r for r in trees if r.content is not None and r.content.is_dir()]
+        prints = self.trees.fingerprint([r.content for r in present if r.content is not None])
+        bad = [r for r in trees if r not in present]
+        bad += [r for r, seen in zip(present, prints, strict=True) if seen != r.fingerprint]
+        bad += [r for r in results if r.kind is Kind.FILES and _files_fingerprint(r.content) != r.fingerprint]
+        return tuple(bad)
+
+    def changed(self, results: Sequence[Result]) -> tuple[Result, ...]:
+        """Those whose bytes are not as they were left."""
+        return tuple(r for r in results if r.content is not None and self._digest(r.kind, r.content) != r.digest)
+
+    def discard(self, key: str) -> None:
+        """Take a result out of the store, whatever state it is in."""
+        folder = self.root / "results" / key
+        grave = self.root / "tmp" / f"discarded-{secrets.token_hex(8)}"
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(grave)
+            self.trees.remove([grave])
+
+    # -- making ----------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def running(self, key: str) -> Iterator[None]:
+        """Held by the one build that runs the step of `key`; another waits here and then finds the result."""
+        with (self.root / "locks" / key).open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def workspace(self, kind: Kind) -> Iterator[Workspace]:
+        """A fresh place to work; removed at the end whatever happens, or by the next build after a kill."""
+        token = secrets.token_hex(8)
+        folder, lock = self.root / "tmp" / token, self.root / "tmp" / f"{token}.lock"
+        with lock.open("w") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            (folder / "result").mkdir(parents=True)
+            (folder / "scratch").mkdir()
+            output = folder / "result" / "content"
+            if kind is Kind.TREE:
+                self.trees.new_layer(output)
+            elif kind is Kind.FILES:
+                output.mkdir()
+            try:
+                yield Workspace(output, folder / "scratch")
+            finally:
+                self.trees.remove([folder])
+                lock.unlink(missing_ok=True)
+
+    def keep(self, key: str, kind: Kind, workspace: Workspace, about: Mapping[str, Any]) -> Result:
+        """Make the workspace's output the result of `key`. `about` is written into the record for readers."""
+        output = workspace.output
+        if kind is Kind.ARTIFACT:
+            raise ValueError("an artifact is remembered, not kept")
+        digest = self._digest(kind, output)
+        fingerprint = self.trees.fingerprint([output])[0] if kind is Kind.TREE else _files_fingerprint(output)
+        return self._publish(key, kind, digest, fingerprint, 0, output.parent, about)
+
+    def remember(self, key: str, digest: str, size: int, about: Mapping[str, Any]) -> Result:
+        """Note an artifact by its SHA-256 and size; its bytes live where the user wanted them."""
+        with self.workspace(Kind.FILES) as workspace:
+            return self._publish(key, Kind.ARTIFACT, digest, "", size, workspace.output.parent, about)
+
+    def sweep(self) -> None:
+        """Remove what builds left behind that no longer live. Called before a build starts."""
+        tmp = self.root / "tmp"
+        # Folders first, locks after: a lock is held before its folder is made, so a folder seen here whose lock
+        # is free, or gone, belongs to nobody.
+        folders = [p for p in tmp.iterdir() if p.suffix != ".lock"]
+        with contextlib.ExitStack() as held:
+            dead = [p for p in folders if self._abandoned(tmp / f"{p.name}.lock", held)]
+            if dead:
+                self.trees.remove(dead)
+            for folder in dead:
+                (tmp / f"{folder.name}.lock").unlink(missing_ok=True)
+
+    @staticmethod
+    def _abandoned(lock: Path, held: contextlib.ExitStack) -> bool:
+        try:
+            stream = held.enter_context(lock.open("r+"))
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return True
+        except BlockingIOError:
+            return False
+        return True
+
+    # -- the last plan ---------------------------------------------------------------------------------------
+
+    def last_plan(self, name: str) -> dict[str, Any] | None:
+        try:
+            value = json.loads((self.root / "plans" / f"{name}.json").read_text())
+            return value if isinstance(value, dict) else None
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def note_plan(self, plan: Plan) -> None:
+        self._write(self.root / "plans" / f"{plan.name}.json", json.dumps(plan.to_json(), indent=1))
+
+    # -- inside ----------------------------------------------------------------------------------------------
+
+    def _digest(self, kind: Kind, content: Path) -> str:
+        if kind is Kind.TREE:
+            return self.trees.digest(content, self.clamp).sha256
+        names = sorted(p for p in content.iterdir())
+        text = "".join(f"{p.name}\0{sha256_file(p)}\n" for p in names)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _publish(
+        self,
+        key: str,
+        kind: Kind,
+        digest: str,
+        fingerprint: str,
+        size: int,
+        folder: Path,
+        about: Mapping[str, Any],
+    ) -> Result:
+        record = {"kind": kind.value, "digest": digest, "fingerprint": fingerprint, "size": size, **about}
+        (folder / "record.json").write_text(json.dumps(record, indent=1, sort_keys=True))
+        target = self.root / "results" / key
+        try:
+            folder.rename(target)
+        except OSError:
+            if kind is not Kind.ARTIFACT and (target / "record.json").exists():
+                raise
+            self.discard(key)
+            folder.rename(target)
+        content = None if kind is Kind.ARTIFACT else target / "content"
+        return Result(key, kind, digest, content, fingerprint, size)
+
+    def _write(self, path: Path, text: str) -> None:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        temporary.write_text(text)
+        temporary.replace(path)
+
+
+def _files_fingerprint(folder: Path | None) -> str:
+    """Names, sizes and times of a folder of plain files; an empty text when it is not there."""
+    if folder is None or not folder.is_dir():
+        return ""
+    rows = []
+    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+        status = entry.stat(follow_symlinks=False)
+        rows.append(f"{entry.name}\0{status.st_mode:o}\0{status.st_size}\0{status.st_mtime_ns}\n")
+    return hashlib.sha256("".join(rows).encode()).hexdigest()
