@@ -1,0 +1,170 @@
+"""Start QEMU for an image that must not change, and stop it whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from os_image_composer.boot.console import Console
+from os_image_composer.boot.firmware import Firmware, find_firmware
+from os_image_composer.boot.smbios import Credential, smbios_arguments
+from os_image_composer.build.clock import Clock
+from os_image_composer.errors import BootError
+
+PROGRAM = "qemu-system-x86_64"
+SEARCH = "/usr/local/bin:/usr/bin:/bin:/usr/libexec"
+LIFELINE = Path(__file__).with_name("lifeline.py")
+
+
+class Accelerator(Enum):
+    """TCG works everywhere. KVM is for those who know that theirs does: a /dev/kvm that is there may still fail
+    (nested, without the MSRs that the firmware needs), so it is never chosen by its existence."""
+
+    TCG = "tcg"
+    KVM = "kvm"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The virtual machine: `memory` in MiB; `firmware` None means the host's usual one."""
+
+    accelerator: Accelerator = Accelerator.TCG
+    memory: int = 1024
+    cpus: int = 2
+    firmware: Firmware | None = None
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A running machine: the console, the port of the report, and the process."""
+
+    console: Console
+    report: Console
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def complaint(self) -> tuple[str, ...]:
+        """What QEMU itself printed."""
+        return tuple(self.log.read_text("utf-8", "replace").splitlines()[-20:])
+
+
+def qemu_argv(
+    program: str,
+    image: Path,
+    machine: Machine,
+    firmware: Firmware,
+    variables: Path,
+    credentials: tuple[Credential, ...] = (),
+    ports: tuple[str, str] = ("stdio", "null"),
+) -> tuple[str, ...]:
+    """The command. `variables` is the run's own copy; `ports` are the chardev back ends of the console and of the
+    second serial port. The image is opened with a throw-away overlay and never written."""
+    tcg = machine.accelerator is Accelerator.TCG
+    return (
+        program,
+        *(("-accel", "tcg,thread=multi", "-cpu", "max") if tcg else ("-accel", "kvm", "-cpu", "host")),
+        *("-machine", "q35", "-smp", str(machine.cpus), "-m", str(machine.memory)),
+        *("-nodefaults", "-display", "none", "-no-reboot"),
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_value(firmware.code)}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={_value(variables)}"),
+        *("-drive", f"if=virtio,format=raw,snapshot=on,cache=unsafe,file={_value(image)}"),
+        *("-device", "virtio-rng-pci"),
+        *("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0"),
+        *("-chardev", f"{ports[0]},id=console", "-serial", "chardev:console"),
+        *("-chardev", f"{ports[1]},id=report", "-serial", "chardev:report"),
+        *smbios_arguments(credentials),
+    )
+
+
+@contextlib.contextmanager
+def run_guest(
+    image: Path,
+    machine: Machine,
+    clock: Clock,
+    credentials: tuple[Credential, ...] = (),
+    heard: Callable[[str], None] | None = None,
+    scratch: Path | None = None,
+) -> Iterator[Guest]:
+    """Start the machine and give its ports; afterwards it is gone, and so are its files. `scratch` is where its
+    temporary files go. Raises BootError when it cannot be started."""
+    program = find_program()
+    firmware = machine.firmware or find_firmware()
+    if not image.is_file():
+        raise BootError("boot-image-missing", f"there is no image {image}")
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boot-", dir=scratch)))
+        variables = folder / "variables.fd"
+        shutil.copyfile(firmware.variables, variables)
+        pairs = [socket.socketpair() for _ in range(2)]
+        for ours, theirs in pairs:
+            stack.callback(ours.close)
+            stack.callback(theirs.close)
+        (console, console_end), (report, report_end) = pairs
+        fds = (console_end.fileno(), report_end.fileno())
+        argv = qemu_argv(
+            program,
+            image.resolve(),
+            machine,
+            firmware,
+            variables,
+            credentials,
+            (f"socket,fd={fds[0]}", f"socket,fd={fds[1]}"),
+        )
+        process = stack.enter_context(_held(argv, fds, folder))
+        console_end.close()
+        report_end.close()
+        yield Guest(Console(console, clock, heard), Console(report, clock), process, folder / "qemu.log")
+
+
+@contextlib.contextmanager
+def _held(argv: tuple[str, ...], fds: tuple[int, ...], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with this block, and with this program however that ends (see lifeline)."""
+    with (folder / "qemu.log").open("wb") as log:
+        process = subprocess.Popen(
+            (sys.executable, "-I", str(LIFELINE), *argv),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            pass_fds=fds,
+            start_new_session=True,
+            cwd=folder,
+            env={"PATH": SEARCH, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"},
+        )
+    assert process.stdin is not None
+    try:
+        yield process
+    finally:
+        process.stdin.close()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def find_program() -> str:
+    """The absolute path of QEMU. Raises BootError."""
+    found = shutil.which(PROGRAM, path=SEARCH)
+    if found is None:
+        raise BootError(
+            "boot-qemu-missing",
+            f"{PROGRAM} is not installed",
+            hint="install it: scripts/install-host-packages --boot (packages qemu-system-x86 and ovmf)",
+        )
+    return found
+
+
+def _value(path: Path) -> str:
+    """A path inside a QEMU option: a comma is doubled."""
+    return str(path).replace(",", ",,")
