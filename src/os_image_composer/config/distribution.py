@@ -50,6 +50,16 @@ class BootData:
 
 
 @dataclass(frozen=True)
+class FirstBootFile:
+    """A file that is written to `path` (absolute) when something in the image matches `when` (a glob): it makes on
+    the machine what no image may carry, such as SSH host keys."""
+
+    when: str
+    path: str
+    content: str
+
+
+@dataclass(frozen=True)
 class Distribution:
     """`held_back` are generators that maintainer scripts would start again and again: programs replaced by a
     no-op while packages are installed, run once as a step of their own. `leftovers` are globs of what
@@ -69,6 +79,7 @@ class Distribution:
     boot: BootData
     sudo_group: str
     leftovers: tuple[str, ...]
+    first_boot: tuple[FirstBootFile, ...]
 
 
 @dataclass(frozen=True)

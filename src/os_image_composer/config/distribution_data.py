@@ -1,0 +1,224 @@
+"""Distribution data: what stands under `osv` in the configuration folder, checked and as values.
+
+osv/image-tools.yml
+osv/<os>/<dist>/config.yml                                  the distribution and its architectures
+osv/<os>/<dist>/providerconfigs/<arch>_repo.yml             its repositories
+osv/<os>/<dist>/chrootenvconfigs/chrootenv_<arch>.yml       its chroot environment
+osv/<os>/<dist>/imageconfigs/defaultconfigs/default-<type>-<arch>.yml
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+from os_image_composer.config.distribution import (
+    BootData,
+    Distribution,
+    FirstBootFile,
+    ImageTools,
+    InitrdData,
+    RepositoryData,
+)
+from os_image_composer.config.findings import check, failure
+from os_image_composer.config.nearest import did_you_mean
+from os_image_composer.config.rules import pattern, wrong
+from os_image_composer.config.spec import Target
+from os_image_composer.config.yaml_source import read_yaml
+from os_image_composer.errors import UsageError
+
+__all__ = ["default_template_path", "known_targets", "load_distribution", "load_image_tools"]
+
+DEFAULT_TEMPLATE = re.compile(r"default-([a-z0-9]+)-([a-z0-9_]+)\.yml")
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _relative_glob(value: str) -> str:
+    if value.startswith("/") or ".." in value.split("/") or not value:
+        raise wrong("wrong-value", f"'{value}' is not a path below the image's root", "no leading '/', no '..'")
+    return value
+
+
+def _mentions(*places: str) -> AfterValidator:
+    def rule(argv: list[str]) -> list[str]:
+        for place in places:
+            if not any(place in argument for argument in argv):
+                raise wrong("wrong-value", f"must hold '{place}'")
+        return argv
+
+    return AfterValidator(rule)
+
+
+Fingerprint = Annotated[str, AfterValidator(pattern(r"[0-9A-F]{40}", "40 upper-case hex digits"))]
+Word = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._+/-]*", "a plain word"))]
+Program = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a program's name, no path"))]
+Variable = Annotated[str, AfterValidator(pattern(r"[A-Z_][A-Z0-9_]*", "an environment variable's name"))]
+Glob = Annotated[str, AfterValidator(_relative_glob)]
+AbsolutePath = Annotated[str, AfterValidator(pattern(r"/.+", "an absolute path"))]
+Url = Annotated[str, AfterValidator(pattern(r"(https?|file)://[^@\s]+", "http, https or file, no credentials"))]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, alias_generator=to_camel)
+
+
+class _Repository(_Section):
+    name: Word
+    mirror: Word
+    url: Url | None
+    suites: list[Word]
+    components: list[Word]
+    fingerprints: list[Fingerprint]
+    keyrings: list[AbsolutePath]
+    priority: int = 500
+
+
+class _Repositories(_Section):
+    repositories: list[_Repository]
+
+
+class _Packages(_Section):
+    packages: list[Word]
+
+
+class _Tools(_Section):
+    os: Word
+    dist: Word
+    packages: list[Word]
+
+
+class _Initrd(_Section):
+    argv: Annotated[list[str], _mentions("{kernel}", "{output}")]
+    extra_modules_option: str
+    configuration: list[Glob]
+
+
+class _Boot(_Section):
+    kernel: Glob
+    modules: Glob
+    stub: Glob
+    loader: Glob
+    removable_path: Glob
+
+
+class _Architecture(_Section):
+    package_arch: Word
+    boot: _Boot
+
+
+class _FirstBootFile(_Section):
+    when: Glob
+    path: AbsolutePath
+    content: str
+
+
+class _Distribution(_Section):
+    family: Word
+    release_version: str
+    sudo_group: Word
+    held_back: list[Program]
+    environment: dict[Variable, str]
+    initrd: _Initrd
+    leftovers: list[Glob]
+    first_boot: list[_FirstBootFile]
+    architectures: dict[Word, _Architecture]
+
+
+def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution:
+    """What is known about `dist` on `arch`; `data` is the folder that holds `osv`.
+
+    Raises UsageError when there is no such distribution, or its files are wrong.
+    """
+    folder = data / "osv" / os / dist
+    if not (folder / "config.yml").is_file():
+        raise _unknown(f"{os}/{dist}", _distributions(data), data)
+    common = _read(folder / "config.yml", _Distribution)
+    machine = common.architectures.get(arch)
+    if machine is None:
+        raise _unknown(f"{os}/{dist}/{arch}", tuple(f"{os}/{dist}/{a}" for a in common.architectures), data)
+    repositories = _read(folder / "providerconfigs" / f"{arch}_repo.yml", _Repositories).repositories
+    chroot = _read(folder / "chrootenvconfigs" / f"chrootenv_{arch}.yml", _Packages)
+    return Distribution(
+        os=os,
+        dist=dist,
+        arch=arch,
+        family=common.family,
+        release_version=common.release_version,
+        package_arch=machine.package_arch,
+        repositories=tuple(_repository(item) for item in repositories),
+        chroot_packages=tuple(chroot.packages),
+        held_back=tuple(common.held_back),
+        environment=dict(common.environment),
+        initrd=InitrdData(
+            tuple(common.initrd.argv), common.initrd.extra_modules_option, tuple(common.initrd.configuration)
+        ),
+        boot=BootData(**dict(machine.boot)),
+        sudo_group=common.sudo_group,
+        leftovers=tuple(common.leftovers),
+        first_boot=tuple(FirstBootFile(file.when, file.path, file.content) for file in common.first_boot),
+    )
+
+
+def load_image_tools(data: Path) -> ImageTools:
+    """Which packages the image tools environment is made of. Raises UsageError when the file is wrong."""
+    tools = _read(data / "osv" / "image-tools.yml", _Tools)
+    return ImageTools(tools.os, tools.dist, tuple(tools.packages))
+
+
+def known_targets(data: Path) -> tuple[Target, ...]:
+    """Every target that can be built: those with distribution data and an OS default template, sorted."""
+    found = []
+    for path in data.glob("osv/*/*/imageconfigs/defaultconfigs/default-*.yml"):
+        match = DEFAULT_TEMPLATE.fullmatch(path.name)
+        folder = path.parents[2]
+        if match and (folder / "config.yml").is_file():
+            image_type, arch = match.groups()
+            found.append((folder.parent.name, folder.name, arch, image_type))
+    return tuple(Target(*words) for words in sorted(found))
+
+
+def default_template_path(data: Path, target: Target) -> Path:
+    """Where the OS default template of `target` is, whether it exists or not."""
+    name = f"default-{target.image_type}-{target.arch}.yml"
+    return data / "osv" / target.os / target.dist / "imageconfigs" / "defaultconfigs" / name
+
+
+def _repository(item: _Repository) -> RepositoryData:
+    return RepositoryData(
+        name=item.name,
+        mirror=item.mirror,
+        url=item.url,
+        suites=tuple(item.suites),
+        components=tuple(item.components),
+        fingerprints=tuple(item.fingerprints),
+        keyrings=tuple(Path(path) for path in item.keyrings),
+        priority=item.priority,
+    )
+
+
+def _distributions(data: Path) -> tuple[str, ...]:
+    found = data.glob("osv/*/*/config.yml")
+    return tuple(sorted(f"{path.parent.parent.name}/{path.parent.name}" for path in found))
+
+
+def _unknown(name: str, known: tuple[str, ...], data: Path) -> UsageError:
+    near = did_you_mean(name, known)
+    there = "there is " + ", ".join(known) if known else f"there is none in '{data}'"
+    return UsageError(
+        "unknown-distribution",
+        f"there is no distribution data for {name}",
+        cause=there,
+        hint=near or "check target in the template, and the setting config_dir",
+    )
+
+
+def _read(path: Path, model: type[Model]) -> Model:
+    value, findings = check(read_yaml(path, UsageError), model)
+    if value is None:
+        raise failure(UsageError, "invalid-distribution-data", f"'{path}'", findings)
+    return value

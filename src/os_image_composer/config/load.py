@@ -1,0 +1,178 @@
+"""A template file as the `ImageSpec` that it asks for, or everything that is wrong with it."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from os_image_composer.config import spec
+from os_image_composer.config.distribution_data import default_template_path, known_targets
+from os_image_composer.config.findings import Location, check, failure, key_path, where
+from os_image_composer.config.layout import check_layout
+from os_image_composer.config.merge import merge_templates, origins
+from os_image_composer.config.nearest import did_you_mean
+from os_image_composer.config.template import DiskTemplate, ImageTemplate
+from os_image_composer.config.to_spec import image_spec, local_file
+from os_image_composer.config.yaml_source import MappingNode, ScalarNode, SequenceNode, read_yaml
+from os_image_composer.errors import Finding, Origin, TemplateError
+
+__all__ = ["check_template", "load_image_spec"]
+
+# What the merge of all templates must hold beside what each file must.
+REQUIRED = (
+    "disk",
+    "systemConfig",
+    "systemConfig.name",
+    "systemConfig.bootloader.bootType",
+    "systemConfig.bootloader.provider",
+    "systemConfig.kernel.cmdline",
+    "systemConfig.kernel.packages",
+)
+# Lists whose items are told apart by one key.
+KEYED = (("users", "name"), ("additionalFiles", "final"))
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A chain of templates, the most general first, each with its label; its merge; what is wrong with it."""
+
+    chain: tuple[tuple[str, MappingNode], ...]
+    merged: MappingNode
+    model: ImageTemplate | None
+    findings: tuple[Finding, ...]
+
+
+def load_image_spec(template: Path, data: Path) -> spec.ImageSpec:
+    """What `template`, over the OS default template in `data`, asks to be built.
+
+    `data` is the folder that holds `osv`. Raises TemplateError with every finding.
+    """
+    checked = _check(template, data)
+    if checked.findings or checked.model is None:
+        raise failure(TemplateError, "invalid-template", f"'{template}'", checked.findings)
+    return image_spec(checked.model, checked.chain, origins(checked.merged))
+
+
+def check_template(template: Path, data: Path) -> tuple[Finding, ...]:
+    """Everything that is wrong with `template`, in the order of its lines; nothing when it can be built."""
+    try:
+        return _check(template, data).findings
+    except TemplateError as error:
+        return error.findings
+
+
+def _check(template: Path, data: Path) -> _Checked:
+    user = read_yaml(template)
+    findings = {*check(user, ImageTemplate)[1], *_repeated(user)}
+    unknown, default_path = _default_template(user, data)
+    findings.update(unknown)
+    if default_path is None:
+        return _Checked((("template", user),), user, None, _in_order(findings, template))
+    default = read_yaml(default_path)
+    findings.update(check(default, ImageTemplate)[1], _repeated(default))
+    chain = (("default", default), ("template", user))
+    merged = merge_templates([node for _, node in chain])
+    model, of_merge = check(merged, ImageTemplate)
+    findings.update(of_merge, _missing(merged), _files(merged), _disk(merged))
+    return _Checked(chain, merged, model, _in_order(findings, template))
+
+
+def _in_order(findings: set[Finding], template: Path) -> tuple[Finding, ...]:
+    """The template's own findings first, then those in other files, each by line."""
+
+    def place(finding: Finding) -> tuple[bool, Origin, str]:
+        origin = finding.origin or Origin(str(template), 0, 0)
+        return (origin.file != str(template), origin, finding.message)
+
+    return tuple(sorted(findings, key=place))
+
+
+def _text_at(node: MappingNode, *location: str) -> str | None:
+    found: object = node
+    for part in location:
+        found = found.get(part) if isinstance(found, MappingNode) else None
+    return found.value if isinstance(found, ScalarNode) and isinstance(found.value, str) else None
+
+
+def _default_template(user: MappingNode, data: Path) -> tuple[tuple[Finding, ...], Path | None]:
+    """The file of the OS default template for the target of `user`, or why there is none. A target that is
+    not whole gives neither: the check of the file has said so."""
+    words = [_text_at(user, "target", key) for key in ("os", "dist", "arch", "imageType")]
+    known = [(t.os, t.dist, t.arch, t.image_type) for t in known_targets(data)]
+    for depth, key in enumerate(("os", "dist", "arch"), 1):
+        word = words[depth - 1]
+        if word is None:
+            return (), None
+        if any(list(target[:depth]) == words[:depth] for target in known):
+            continue
+        siblings = sorted({t[depth - 1] for t in known if list(t[: depth - 1]) == words[: depth - 1]})
+        near = did_you_mean(word, siblings)
+        hint = (f"{near} " if near else "") + "there is " + (", ".join(siblings) or "no distribution data at all")
+        message = f"there is no distribution data for 'target.{key}: {word}'"
+        return (Finding("unknown-target", message, where(user, ("target", key)), hint),), None
+    os, dist, arch, image_type = words
+    if not (os and dist and arch and image_type) or (os, dist, arch, image_type) not in known:
+        return (), None
+    return (), default_template_path(data, spec.Target(os, dist, arch, image_type))
+
+
+def _repeated(node: MappingNode) -> Iterator[Finding]:
+    """Two users of one name, or two files for one place, in one template."""
+    system = node.get("systemConfig")
+    for list_key, key in KEYED:
+        items = system.get(list_key) if isinstance(system, MappingNode) else None
+        seen: set[str] = set()
+        for index, item in enumerate(items.items if isinstance(items, SequenceNode) else ()):
+            value = _text_at(item, key) if isinstance(item, MappingNode) else None
+            location: Location = ("systemConfig", list_key, index, key)
+            if value in seen:
+                message = f"'{key_path(location)}' is '{value}' a second time"
+                yield Finding("duplicate-value", message, where(node, location))
+            elif value is not None:
+                seen.add(value)
+
+
+def _missing(merged: MappingNode) -> Iterator[Finding]:
+    for path in REQUIRED:
+        node: object = merged
+        for part in path.split("."):
+            node = node.get(part) if isinstance(node, MappingNode) else None
+        if node is None or node == SequenceNode((), getattr(node, "origin", merged.origin)):
+            message = f"neither the template nor the OS default says '{path}'"
+            yield Finding("missing-key", message, where(merged, tuple(path.split(".")), key=True))
+
+
+def _files(merged: MappingNode) -> Iterator[Finding]:
+    """Files to copy that cannot be copied."""
+    system = merged.get("systemConfig")
+    files = system.get("additionalFiles") if isinstance(system, MappingNode) else None
+    for index, item in enumerate(files.items if isinstance(files, SequenceNode) else ()):
+        local = _text_at(item, "local") if isinstance(item, MappingNode) else None
+        origin = where(item, ("local",))
+        if local is None or "\0" in local:
+            continue
+        path = local_file(local, origin)
+        name = f"'systemConfig.additionalFiles[{index}].local'"
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            message = f"{name} cannot be read: {error.strerror}: '{path}'"
+            hint = "a relative path begins at the template's folder"
+            yield Finding("no-such-file", message, origin, hint)
+        else:
+            if not stat.S_ISREG(mode):
+                yield Finding("not-a-file", f"{name} is not a regular file: '{path}'", origin)
+
+
+def _disk(merged: MappingNode) -> tuple[Finding, ...]:
+    """The layout, also when something else in the template is wrong."""
+    node = merged.get("disk")
+    if not isinstance(node, MappingNode):
+        return ()
+    disk, _ = check(node, DiskTemplate, ("disk",))
+    if disk is None:
+        return ()
+    boot_type = _text_at(merged, "systemConfig", "bootloader", "bootType")
+    return check_layout(disk, node, boot_type, _text_at(merged, "target", "arch") or "")

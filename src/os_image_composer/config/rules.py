@@ -1,0 +1,176 @@
+"""What single words of a template may be: names, paths, kernel command lines.
+
+Each rule takes the text and gives it back, or raises the error that becomes a finding. A message never holds
+the text of a secret.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic_core import PydanticCustomError
+
+from os_image_composer.config.nearest import allowed_values
+from os_image_composer.config.sizes import parse_size
+
+__all__ = ["Rule", "choice", "not_built", "pattern", "wrong"]
+
+Value = TypeVar("Value")
+Rule = Callable[[str], str]
+
+HOSTNAME_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+HOSTNAME_LENGTH = 64  # HOST_NAME_MAX of Linux; RFC 1123 §2.1 allows 255
+GLOB = re.compile(r"[*?\[\]]")
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_.:~*?\[\]-]*")
+# How crypt(5) marks its methods. MD5 ($1$, $apr1$) is left out on purpose: it is refused.
+HASH_PREFIX = re.compile(r"\$(y|gy|7|2a|2b|2y|6|5)\$")
+WEAK_HASH_PREFIX = re.compile(r"\$(1|apr1|md5)[$,]")
+HASH_TEXT = re.compile(r"\$[A-Za-z0-9]+\$[!-9;-~]{20,}")  # crypt(5): printable ASCII without ':'
+
+
+def wrong(reference: str, message: str, hint: str | None = None, at: str | None = None) -> PydanticCustomError:
+    """An error that becomes the finding `reference`; `at` names a key below the value (`.` the key itself)."""
+    return PydanticCustomError(reference, "{message}", {"message": message, "hint": hint, "at": at})
+
+
+def not_built(asks_nothing: Callable[[Value], bool] = lambda value: False) -> Callable[[Value], Value]:
+    """A rule for a key that the language knows and this version does not carry out."""
+
+    def rule(value: Value) -> Value:
+        if asks_nothing(value):
+            return value
+        message = "is part of the template language but is not built yet"
+        raise wrong("not-built-yet", message, "remove it", at=".")
+
+    return rule
+
+
+def choice(built: tuple[str, ...], known: tuple[str, ...] = ()) -> Rule:
+    """A rule that takes the words in `built`; those in `known` are for a later version."""
+
+    def rule(value: str) -> str:
+        if value in known:
+            hint = "use " + " or ".join(built) if built else "remove it"
+            raise wrong("not-built-yet", f"'{value}' is known but is not built yet", hint)
+        if value not in built:
+            raise wrong("wrong-value", f"cannot be '{value}'", allowed_values(value, built or known))
+        return value
+
+    return rule
+
+
+def pattern(expression: str, description: str) -> Rule:
+    """A rule that takes what matches all of `expression`."""
+    compiled = re.compile(expression)
+
+    def rule(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise wrong("wrong-value", f"cannot be '{value}'", description)
+        return value
+
+    return rule
+
+
+def hostname(value: str) -> str:
+    """RFC 1123 §2.1: labels of letters, digits and inner hyphens, of 63 characters at most."""
+    if len(value) > HOSTNAME_LENGTH:
+        raise wrong("wrong-value", f"a host name has at most {HOSTNAME_LENGTH} characters")
+    if not all(HOSTNAME_LABEL.fullmatch(label) for label in value.split(".")):
+        hint = "letters, digits and hyphens, in parts divided by dots, no part beginning or ending with '-'"
+        raise wrong("wrong-value", f"'{value}' is not a host name", hint)
+    return value
+
+
+def package(value: str) -> str:
+    if not PACKAGE.fullmatch(value):
+        hint = "a letter or digit, then letters, digits and + - . _ : ~"
+        raise wrong("wrong-value", f"'{value}' is not a package name", hint)
+    if GLOB.search(value):
+        raise wrong("not-built-yet", f"the pattern '{value}' is not built yet", "name each package")
+    return value
+
+
+def single_line(value: str) -> str:
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise wrong("wrong-value", "cannot hold line breaks or control characters")
+    return value
+
+
+def command(value: str) -> str:
+    if not value.strip():
+        raise wrong("wrong-value", "is empty", "give a command or remove it")
+    if "\0" in value:
+        raise wrong("wrong-value", "cannot hold a NUL character")
+    return value
+
+
+def kernel_command_line(value: str) -> str:
+    single_line(value)
+    for token in value.split():
+        if token.startswith("root="):
+            message = f"cannot hold '{token}': the root partition's address is set by the build"
+            raise wrong("wrong-value", message, f"remove '{token}'")
+    return value
+
+
+def module_names(value: str) -> str:
+    for name in value.split():
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+            raise wrong("wrong-value", f"'{name}' is not a kernel module's name", "names divided by spaces")
+    return value
+
+
+def image_path(value: str) -> str:
+    """An absolute, normalised path of a file in the image."""
+    single_line(value)
+    if not value.startswith("/"):
+        raise wrong("wrong-value", f"'{value}' is not an absolute path", f"write '/{value.lstrip('./')}'")
+    if ".." in value.split("/"):
+        raise wrong("wrong-value", f"'{value}' cannot hold '..'")
+    normal = posixpath.normpath("/" + value.lstrip("/"))
+    if value != normal:
+        raise wrong("wrong-value", f"'{value}' is not in its shortest form", f"write '{normal}'")
+    return value
+
+
+def image_file(value: str) -> str:
+    if image_path(value) == "/":
+        raise wrong("wrong-value", "'/' is not a file")
+    return value
+
+
+def size(value: object) -> object:
+    """`4GiB` as bytes; what is neither text nor a number is left for the type check."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return value
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise wrong("wrong-size", str(error)) from error
+
+
+def partition_end(value: object) -> object:
+    """As `size`, and 0 means the rest of the disk."""
+    end = size(value)
+    return None if end == 0 else end
+
+
+def is_hash(password: str) -> bool:
+    """Whether a password is written as crypt(5) text rather than plain."""
+    return bool(HASH_PREFIX.match(password))
+
+
+def password(value: str) -> str:
+    if not value:
+        hint = "leave the key out to lock the account's password"
+        raise wrong("empty-password", "is empty: anybody could log in", hint)
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise wrong("wrong-value", "cannot hold line breaks or control characters")
+    if WEAK_HASH_PREFIX.match(value):
+        raise wrong("weak-hash", "is hashed with MD5, which is not safe", "use yescrypt or SHA-512")
+    if is_hash(value) and not HASH_TEXT.fullmatch(value):
+        raise wrong("wrong-value", "begins like hashed text but is not whole", "see crypt(5)")
+    return value

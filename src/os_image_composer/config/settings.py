@@ -1,0 +1,249 @@
+"""The settings of this user on this machine: where things are kept, which mirrors are used.
+
+The only reader of environment variables. A value comes from the command line, else the settings file, else an
+environment variable that other programs share (XDG Base Directory Specification 0.8), else a default; which one
+it was is kept, so that it can be shown.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from os_image_composer.config.findings import check, failure, where
+from os_image_composer.config.yaml_source import MappingNode, read_yaml
+from os_image_composer.errors import Finding, UsageError
+
+if TYPE_CHECKING:
+    from os_image_composer.config.settings_file import SettingsFile
+
+__all__ = ["IdRange", "Logging", "Settings", "load_settings", "settings_file"]
+
+NAME = "os-image-composer"
+CONFIG_VARIABLE = "OS_IMAGE_COMPOSER_CONFIG"
+SYSTEM_FILE = Path("/etc") / NAME / "config.yml"
+MOST_WORKERS = 64
+BUILT_IN = "built in"
+COMMAND_LINE = "command line"
+
+
+@dataclass(frozen=True)
+class IdRange:
+    """Numeric user and group ids of the build host that stand for those inside an image."""
+
+    start: int
+    count: int
+
+
+# For a build by root only, who has no range of subordinate ids. 2,000,000,000 lies between the ranges that
+# systemd hands out (its UIDS-GIDS document leaves 1879048192 to 2147352575 unused) and above all that shadow-utils
+# gives to users (SUB_UID_MAX 600100000).
+ROOT_ID_RANGE = IdRange(2_000_000_000, 65536)
+
+
+@dataclass(frozen=True)
+class Logging:
+    """`level` is debug, info, warning or error; `file` also gets what the terminal does."""
+
+    level: str = "info"
+    file: Path | None = None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Paths are absolute. `config_dir` holds `osv`; `metadata_max_age` is in hours; `sources` tells for each key
+    (`logging.level`) where its value came from; `file` is the settings file that was read."""
+
+    workers: int
+    config_dir: Path
+    cache_dir: Path
+    work_dir: Path
+    temp_dir: Path
+    logging: Logging = Logging()
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    keyrings: tuple[Path, ...] = ()
+    metadata_max_age: int = 24
+    root_id_range: IdRange = ROOT_ID_RANGE
+    file: Path | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def with_overrides(
+        self,
+        *,
+        workers: int | None = None,
+        config_dir: Path | None = None,
+        cache_dir: Path | None = None,
+        work_dir: Path | None = None,
+        temp_dir: Path | None = None,
+        log_level: str | None = None,
+        log_file: Path | None = None,
+    ) -> Settings:
+        """These settings with what the command line says in place of what it names; None is not said.
+
+        Paths must be absolute. Raises UsageError for a number of workers that is out of range.
+        """
+        if workers is not None and not 1 <= workers <= MOST_WORKERS:
+            raise UsageError("wrong-value", f"--workers cannot be {workers}", hint=f"1 to {MOST_WORKERS}")
+        sources = dict(self.sources)
+        said = {
+            "workers": workers,
+            "config_dir": config_dir,
+            "cache_dir": cache_dir,
+            "work_dir": work_dir,
+            "temp_dir": temp_dir,
+            "logging.level": log_level,
+            "logging.file": log_file,
+        }
+        sources.update({key: COMMAND_LINE for key, value in said.items() if value is not None})
+        cache = cache_dir or self.cache_dir
+        # The default follows the cache, so that a rename from one to the other stays on one file system.
+        follows = cache_dir is not None and sources["temp_dir"] == BUILT_IN
+        return replace(
+            self,
+            workers=workers or self.workers,
+            config_dir=config_dir or self.config_dir,
+            cache_dir=cache,
+            work_dir=work_dir or self.work_dir,
+            temp_dir=temp_dir or (cache / "tmp" if follows else self.temp_dir),
+            logging=Logging(log_level or self.logging.level, log_file or self.logging.file),
+            sources=sources,
+        )
+
+
+def settings_file(explicit: Path | None, environment: Mapping[str, str], cwd: Path) -> Path | None:
+    """The settings file that counts, None when there is none.
+
+    Raises UsageError when the one that was asked for, by `explicit` or by variable, does not exist.
+    """
+    for path, by in ((explicit, "--config"), (environment.get(CONFIG_VARIABLE), f"${CONFIG_VARIABLE}")):
+        if path:
+            asked = _absolute(str(path), environment, cwd)
+            if not asked.is_file():
+                raise UsageError("no-such-file", f"the settings file '{asked}' does not exist", cause=f"{by} names it")
+            return asked
+    own = _xdg("XDG_CONFIG_HOME", ".config", environment)[0] / NAME / "config.yml"
+    return next((path for path in (own, SYSTEM_FILE) if path.is_file()), None)
+
+
+def load_settings(explicit: Path | None, environment: Mapping[str, str], cwd: Path) -> Settings:
+    """The settings that count for a program started in `cwd` with `environment`; `explicit` is --config.
+
+    Relative paths in the file begin at `cwd`, `~` is the user's home. Raises UsageError with every finding.
+    """
+    path = settings_file(explicit, environment, cwd)
+    defaults = _defaults(environment, cwd)
+    if path is None:
+        return defaults
+    # Here and not above: without a settings file the models are not needed, and a start costs less.
+    from os_image_composer.config.settings_file import SettingsFile
+
+    node = read_yaml(path, UsageError)
+    model, findings = check(node, SettingsFile)
+    if model is None:
+        raise failure(UsageError, "invalid-settings", f"'{path}'", findings)
+    return _over(defaults, model, node, environment, cwd, path)
+
+
+def _over(
+    defaults: Settings,
+    model: SettingsFile,
+    node: MappingNode,
+    environment: Mapping[str, str],
+    cwd: Path,
+    path: Path,
+) -> Settings:
+    """`defaults` with what the file says in place of what it names."""
+
+    def absolute(key: str) -> Path:
+        text = getattr(model, key)
+        try:
+            return _absolute(text, environment, cwd) if text else getattr(defaults, key)
+        except ValueError as error:
+            finding = Finding("wrong-value", f"'{key}': {error}", where(node, (key,)))
+            raise failure(UsageError, "invalid-settings", f"'{path}'", (finding,)) from error
+
+    sources = dict(defaults.sources)
+    for entry in node.entries:
+        sources[entry.key] = str(entry.origin)
+        if entry.key == "logging" and isinstance(entry.node, MappingNode):
+            sources.update({f"logging.{inner.key}": str(inner.origin) for inner in entry.node.entries})
+            del sources["logging"]
+    cache = absolute("cache_dir")
+    log = model.logging
+    ids = model.root_id_range
+    return Settings(
+        workers=model.workers or defaults.workers,
+        config_dir=absolute("config_dir"),
+        cache_dir=cache,
+        work_dir=absolute("work_dir"),
+        temp_dir=absolute("temp_dir") if model.temp_dir else cache / "tmp",
+        logging=Logging(log.level, _absolute(log.file, environment, cwd) if log.file else None),
+        mirrors={name: url.rstrip("/") for name, url in model.mirrors.items()},
+        keyrings=tuple(_absolute(keyring, environment, cwd) for keyring in model.keyrings),
+        metadata_max_age=model.metadata_max_age,
+        root_id_range=IdRange(ids.start, ids.count) if ids else ROOT_ID_RANGE,
+        file=path,
+        sources=sources,
+    )
+
+
+def _defaults(environment: Mapping[str, str], cwd: Path) -> Settings:
+    cache_home, cache_source = _xdg("XDG_CACHE_HOME", ".cache", environment)
+    cache = cache_home / NAME
+    keys = ("workers", "config_dir", "work_dir", "temp_dir", "logging.level", "logging.file")
+    more = ("mirrors", "keyrings", "metadata_max_age", "root_id_range")
+    return Settings(
+        workers=max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)))),
+        config_dir=_distribution_data(),
+        cache_dir=cache,
+        work_dir=cwd / "workspace",
+        temp_dir=cache / "tmp",
+        sources={**dict.fromkeys((*keys, *more), BUILT_IN), "cache_dir": cache_source},
+    )
+
+
+def _distribution_data() -> Path:
+    """The folder that holds `osv`: in an installed package its own data, in a checkout `config`."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "data"
+    return installed if (installed / "osv").is_dir() else package.parent.parent / "config"
+
+
+def _xdg(variable: str, below_home: str, environment: Mapping[str, str]) -> tuple[Path, str]:
+    """An XDG base directory and where it came from. The specification has relative paths ignored."""
+    value = Path(environment.get(variable) or ".")
+    return (value, f"${variable}") if value.is_absolute() else (_home(environment) / below_home, BUILT_IN)
+
+
+def _home(environment: Mapping[str, str]) -> Path:
+    home = Path(environment.get("HOME") or ".")
+    return home if home.is_absolute() else Path(pwd.getpwuid(os.getuid()).pw_dir)
+
+
+def _absolute(text: str, environment: Mapping[str, str], cwd: Path) -> Path:
+    if text == "~" or text.startswith("~/"):
+        text = str(_home(environment)) + text[1:]
+    return Path(os.path.normpath(cwd / text))
+
+
+def mirror_problem(url: str) -> str | None:
+    """Why `url` cannot be a mirror, None when it can."""
+    try:
+        parts = urlsplit(url)
+        port_is_number = parts.port is None or parts.port > 0
+    except ValueError:
+        return "is not a URL"
+    if parts.username is not None or parts.password is not None:
+        return "cannot hold a user name or password: settings are shown and logged"
+    if parts.scheme not in ("http", "https", "file"):
+        return "must begin with https://, http:// or file://"
+    if parts.query or parts.fragment or not port_is_number or any(c.isspace() for c in url):
+        return "cannot hold '?', '#' or spaces"
+    if not parts.hostname and parts.scheme != "file":
+        return "names no host"
+    return None

@@ -1,0 +1,139 @@
+"""The merged template as the frozen `ImageSpec` that the rest of the program reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from os_image_composer.config import rules, spec
+from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate, UserTemplate
+from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode
+from os_image_composer.errors import Origin
+
+__all__ = ["image_spec", "local_file"]
+
+
+def image_spec(
+    model: ImageTemplate, chain: Sequence[tuple[str, MappingNode]], origins: Mapping[str, Origin]
+) -> spec.ImageSpec:
+    """`model` is the merge of `chain` and was checked whole; `origins` are the places of its values."""
+    disk, system = model.disk, model.system_config
+    if disk is None or system is None:
+        raise ValueError("the template was not checked")
+    target = model.target
+    return spec.ImageSpec(
+        name=model.image.name,
+        version=model.image.version,
+        target=spec.Target(target.os, target.dist, target.arch, target.image_type),
+        disk=_disk(disk),
+        config_name=system.name or "",
+        hostname=system.hostname or None,
+        package_groups=_package_groups(chain),
+        bootloader=_bootloader(system),
+        kernel=_kernel(system),
+        users=tuple(_user(user) for user in system.users),
+        additional_files=tuple(
+            spec.AdditionalFile(
+                local_file(file.local, origins[f"systemConfig.additionalFiles[{index}].local"]), file.final
+            )
+            for index, file in enumerate(system.additional_files)
+        ),
+        configurations=tuple(
+            spec.Configuration(entry.cmd, origins.get(f"systemConfig.configurations[{index}].cmd"))
+            for index, entry in enumerate(system.configurations)
+        ),
+        origins=dict(origins),
+    )
+
+
+def local_file(local: str, origin: Origin) -> Path:
+    """The absolute path of a build host's file that a template names, relative to that template's folder."""
+    return (Path(origin.file).parent / local).resolve()
+
+
+def _disk(disk: DiskTemplate) -> spec.Disk:
+    return spec.Disk(
+        name=disk.name,
+        size=disk.size,
+        partition_table_type=disk.partition_table_type,
+        partitions=tuple(
+            spec.Partition(
+                id=partition.id,
+                name=partition.name or partition.id,
+                type=partition.type,
+                type_uuid=partition.type_uuid,
+                fs_type=partition.fs_type,
+                fs_label=partition.fs_label,
+                start=partition.start,
+                end=partition.end,
+                mount_point=partition.mount_point,
+                mount_options=partition.mount_options,
+                flags=tuple(partition.flags),
+            )
+            for partition in disk.partitions
+        ),
+        artifacts=tuple(spec.Artifact(a.type, a.compression) for a in disk.artifacts) or (spec.Artifact("raw"),),
+    )
+
+
+def _bootloader(system: SystemTemplate) -> spec.Bootloader:
+    loader = system.bootloader
+    return spec.Bootloader((loader and loader.boot_type) or "", (loader and loader.provider) or "")
+
+
+def _kernel(system: SystemTemplate) -> spec.Kernel:
+    kernel = system.kernel
+    if kernel is None:
+        raise ValueError("the template was not checked")
+    return spec.Kernel(
+        version=kernel.version,
+        cmdline=(kernel.cmdline or "").strip(),
+        packages=tuple(kernel.packages or ()),
+        extra_modules=tuple((kernel.enable_extra_modules or "").split()),
+        # systemd-boot always gets a UKI, also when the key is left out.
+        uki=True,
+    )
+
+
+def _user(user: UserTemplate) -> spec.User:
+    secret = spec.Secret(user.password) if user.password is not None else None
+    hashed = user.password is not None and rules.is_hash(user.password)
+    return spec.User(
+        name=user.name,
+        password=None if hashed else secret,
+        password_hash=secret if hashed else None,
+        groups=tuple(dict.fromkeys(user.groups)),
+        sudo=bool(user.sudo),
+        home=user.home,
+        shell=user.shell,
+    )
+
+
+def _package_groups(chain: Sequence[tuple[str, MappingNode]]) -> tuple[spec.PackageGroup, ...]:
+    """One group for each template that adds packages, in the chain's order.
+
+    Kernel packages belong to the last template that names them: one that replaces its parent's kernel must
+    not find that kernel installed below it.
+    """
+    kernels = [_words(node, "systemConfig", "kernel", "packages") for _, node in chain]
+    owner = max((index for index, kernel in enumerate(kernels) if kernel is not None), default=-1)
+    groups: list[spec.PackageGroup] = []
+    seen: set[str] = set()
+    for index, (label, node) in enumerate(chain):
+        wanted = [*(_words(node, "systemConfig", "packages") or ())]
+        if index == owner:
+            wanted += kernels[index] or ()
+        added = tuple(name for name in dict.fromkeys(wanted) if name not in seen)
+        seen.update(added)
+        if added:
+            groups.append(spec.PackageGroup(label, added))
+    return tuple(groups)
+
+
+def _words(node: MappingNode, *location: str) -> tuple[str, ...] | None:
+    found: Node | None = node
+    for part in location:
+        found = found.get(part) if isinstance(found, MappingNode) else None
+    if not isinstance(found, SequenceNode):
+        return None
+    return tuple(item.text for item in found.items if isinstance(item, ScalarNode))
