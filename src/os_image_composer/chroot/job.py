@@ -87,14 +87,6 @@ class WriteFile:
 
 
 @dataclass(frozen=True)
-class CopyFile:
-    """A file of the host copied to `path`, its mode kept, owned by root."""
-
-    source: Path
-    path: str
-
-
-@dataclass(frozen=True)
 class MakeDirectory:
     path: str
     mode: int = 0o755
@@ -113,4 +105,4 @@ class Remove:
     pattern: str
 
 
-Edit = WriteFile | CopyFile | MakeDirectory | MakeSymlink | Remove
+Edit = WriteFile | MakeDirectory | MakeSymlink | Remove

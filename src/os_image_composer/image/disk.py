@@ -1,0 +1,143 @@
+"""RawMaker: partition table, EFI system partition and root filesystem, written straight into one sparse file."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from os_image_composer.build.step import Kind, Work
+from os_image_composer.chroot.job import Bind, Job, Mount, MountedTree, Tree
+from os_image_composer.chroot.services import Services
+from os_image_composer.errors import StepError
+from os_image_composer.image import ext4, fat
+from os_image_composer.image.layout import SECTOR, DiskLayout
+from os_image_composer.image.uki import LOADER, UKI
+
+_TARGET = "/target"
+_DISK = "/run/disk"
+_BOOT = "/run/boot"
+_BATCH = "/run/batch"
+_LOADER_CONF = b"timeout 0\nconsole-mode keep\n"
+
+
+@dataclass(frozen=True)
+class WriteDisk:
+    """`removable_path` is where firmware looks on a disk it has no entry for (UEFI specification §3.5.1.1);
+    `uki_name` is the file name under EFI/Linux, where systemd-boot finds kernels (Boot Loader Specification)."""
+
+    kind: ClassVar[str] = "write-disk"
+    version: ClassVar[int] = 1
+    result: ClassVar[Kind] = Kind.ARTIFACT
+
+    layout: DiskLayout
+    removable_path: str
+    uki_name: str
+    source_date_epoch: int
+
+    def run(self, work: Work[Services]) -> None:
+        services, image = work.services, work.output
+        services.sandbox.new_file(image, self.layout.size)
+        job = _DiskJob(work, self, image)
+        job.run(self._sfdisk(), stdin=self._table())
+        with ThreadPoolExecutor(2) as pool:
+            root = pool.submit(self._write_root, job, work)
+            self._write_esp(job, work)
+            root.result()
+        services.sandbox.own(image)
+
+    def _write_root(self, job: _DiskJob, work: Work[Services]) -> None:
+        partition = self.layout.root
+        tree = Tree(work.all("lower"))
+        survey = work.services.sandbox.survey(tree)
+        if survey.bytes > partition.size:
+            raise StepError(
+                "root-too-small",
+                f"the root filesystem needs more than {_mib(survey.bytes)} MiB; "
+                f"partition {partition.id} has {_mib(partition.size)} MiB",
+                hint="raise disk.size, or the partition's end, in the template",
+            )
+        mounted = MountedTree(tree, _TARGET)
+        job.run(ext4.mke2fs(_DISK, _TARGET, partition), mounted, failure=_too_small(survey.bytes, partition.size))
+        if survey.xattrs:
+            batch = work.scratch / "xattrs"
+            batch.write_bytes(ext4.attribute_batch(survey.xattrs))
+            output = job.run(ext4.debugfs(_DISK, _BATCH, partition), Bind(batch, _BATCH))
+            _check_batch(output)
+
+    def _write_esp(self, job: _DiskJob, work: Work[Services]) -> None:
+        partition = self.layout.esp
+        conf = work.scratch / "loader.conf"
+        conf.write_bytes(_LOADER_CONF)
+        boot = Bind(work.one("boot"), _BOOT)
+        job.run(fat.mkfs_fat(_DISK, partition))
+        files = {
+            self.removable_path: f"{_BOOT}/{LOADER}",
+            f"EFI/Linux/{self.uki_name}": f"{_BOOT}/{UKI}",
+            "loader/loader.conf": "/run/loader.conf",
+        }
+        for command in fat.fill(_DISK, partition, files):
+            job.run(command, boot, Bind(conf, "/run/loader.conf"))
+
+    def _sfdisk(self) -> tuple[str, ...]:
+        return ("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "never", _DISK)
+
+    def _table(self) -> bytes:
+        """The partition table as sfdisk(8) reads it; offsets in sectors of 512 bytes."""
+        rows = ["label: gpt", f"label-id: {self.layout.uuid}", "unit: sectors", f"sector-size: {SECTOR}"]
+        for p in self.layout.partitions:
+            fields = [
+                f"start={p.start // SECTOR}",
+                f"size={p.size // SECTOR}",
+                f"type={p.type_guid}",
+                f"uuid={p.uuid}",
+                f'name="{p.name}"',
+            ]
+            rows.append(f"{p.number} : {', '.join(fields)}")
+        return "\n".join([*rows, ""]).encode()
+
+
+class _DiskJob:
+    """Runs image tools on the disk image."""
+
+    def __init__(self, work: Work[Services], action: WriteDisk, image: Path) -> None:
+        self.work = work
+        self.tools = Tree(work.all("tools"))
+        self.image = image
+        # mke2fs asks for a terminal's confirmation and mtools checks geometry unless told not to.
+        self.env = {"SOURCE_DATE_EPOCH": str(action.source_date_epoch), "MTOOLS_SKIP_CHECK": "1"}
+
+    def run(self, argv: tuple[str, ...], *mounts: Mount, stdin: bytes = b"", failure: str | None = None) -> bytes:
+        disk = Bind(self.image, _DISK, read_only=False)
+        job = Job(self.tools, argv, (disk, *mounts), env=self.env, stdin=stdin)
+        done = self.work.services.sandbox.run(job)
+        if done.status:
+            raise StepError(
+                "disk-not-written",
+                f"{argv[0]} failed with exit status {done.status}",
+                detail=done.tail(),
+                hint=failure,
+            )
+        return done.output
+
+
+def _check_batch(output: bytes) -> None:
+    """debugfs exits with 0 whatever its commands did; beyond its echo it is silent when they worked."""
+    lines = output.decode("utf-8", "replace").splitlines()
+    odd = [line for line in lines if not line.startswith(("debugfs", "debugfs:")) and line.strip()]
+    if odd:
+        raise StepError("attributes-not-written", "extended attributes could not be written", detail=tuple(odd[:20]))
+
+
+def _too_small(needed: int, size: int) -> str | None:
+    if needed < size * 0.8:
+        return None
+    return (
+        f"the files need {_mib(needed)} MiB and the partition has {_mib(size)} MiB, part of which the filesystem "
+        "keeps for itself: raise disk.size, or the partition's end, in the template"
+    )
+
+
+def _mib(size: int) -> int:
+    return -(-size // (1024 * 1024))

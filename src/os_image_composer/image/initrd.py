@@ -1,0 +1,49 @@
+"""The initrd, made once by the distribution's own generator in the image's own packages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from os_image_composer.build.step import Kind, Work
+from os_image_composer.chroot.job import Job, Tree
+from os_image_composer.chroot.services import Services
+from os_image_composer.errors import StepError
+from os_image_composer.image.kernel import find_kernel
+
+INITRD = "initrd.img"
+_OUTPUT = f"/{INITRD}"
+
+
+@dataclass(frozen=True)
+class MakeInitrd:
+    """`argv` has `{kernel}` (the release) and `{output}` replaced. What it writes beside its output is thrown away."""
+
+    kind: ClassVar[str] = "make-initrd"
+    version: ClassVar[int] = 1
+    result: ClassVar[Kind] = Kind.FILES
+
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    kernel: str
+    modules: str
+    kernel_version: str | None
+    source_date_epoch: int
+
+    def run(self, work: Work[Services]) -> None:
+        sandbox = work.services.sandbox
+        upper = work.scratch / "upper"
+        sandbox.new_layer(upper)
+        tree = Tree((*work.all("lower"), *work.all("projection")), upper)
+        kernel = find_kernel(sandbox, tree, self.kernel, self.modules, self.kernel_version)
+        argv = tuple(part.format(kernel=kernel.release, output=_OUTPUT) for part in self.argv)
+        env = {**dict(self.environment), "SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
+        done = sandbox.run(Job(tree, argv, env=env), work.say)
+        if done.status or not sandbox.glob(tree, INITRD):
+            raise StepError(
+                "initrd-not-made",
+                f"{argv[0]} made no initrd for kernel {kernel.release} (exit status {done.status})",
+                detail=done.tail(),
+                hint=f"is the package that has {argv[0]} in the image?" if done.status == 127 else None,
+            )
+        sandbox.export(tree, {_OUTPUT: work.output / INITRD})

@@ -1,0 +1,73 @@
+"""The unified kernel image: stub, kernel, initrd and command line in one EFI program, and the boot loader beside it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from os_image_composer.build.step import Kind, Work
+from os_image_composer.chroot.job import Bind, Job, MountedTree, Tree
+from os_image_composer.chroot.services import Services
+from os_image_composer.errors import StepError
+from os_image_composer.image.initrd import INITRD
+from os_image_composer.image.kernel import Kernel, find_kernel
+from os_image_composer.image.pe import check_uki
+
+UKI = "linux.efi"
+LOADER = "loader.efi"
+_INITRD = "/run/initrd"
+_TARGET = "/target"
+
+
+@dataclass(frozen=True)
+class MakeUki:
+    """`stub` and `loader` are paths in the image root; `cmdline` is the kernel's whole command line."""
+
+    kind: ClassVar[str] = "make-uki"
+    version: ClassVar[int] = 1
+    result: ClassVar[Kind] = Kind.FILES
+
+    cmdline: str
+    kernel: str
+    modules: str
+    kernel_version: str | None
+    stub: str
+    loader: str
+    source_date_epoch: int
+
+    def run(self, work: Work[Services]) -> None:
+        sandbox = work.services.sandbox
+        target = Tree(work.all("lower"))
+        kernel = find_kernel(sandbox, target, self.kernel, self.modules, self.kernel_version)
+        original = work.scratch / "kernel"
+        missing = [p for p in (self.stub, self.loader) if not sandbox.glob(target, p)]
+        if missing:
+            raise StepError(
+                "no-boot-files",
+                f"the image has no /{missing[0]}",
+                hint="add the package that has it to systemConfig.packages",
+            )
+        sandbox.export(target, {f"/{kernel.path}": original, f"/{self.loader}": work.output / LOADER})
+        upper = work.scratch / "upper"
+        sandbox.new_layer(upper)
+        tools = Tree(work.all("tools"), upper)
+        mounts = (MountedTree(target, _TARGET), Bind(work.one("initrd"), _INITRD))
+        env = {"SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
+        done = sandbox.run(Job(tools, self._ukify(kernel), mounts, env=env), work.say)
+        if done.status:
+            raise StepError("uki-not-made", "ukify made no unified kernel image", detail=done.tail())
+        sandbox.export(tools, {f"/{UKI}": work.output / UKI})
+        check_uki(work.output / UKI, original)
+
+    def _ukify(self, kernel: Kernel) -> tuple[str, ...]:
+        return (
+            "ukify",
+            "build",
+            f"--linux={_TARGET}/{kernel.path}",
+            f"--initrd={_INITRD}/{INITRD}",
+            f"--cmdline={self.cmdline}",
+            f"--os-release=@{_TARGET}/usr/lib/os-release",
+            f"--uname={kernel.release}",
+            f"--stub={_TARGET}/{self.stub}",
+            f"--output=/{UKI}",
+        )

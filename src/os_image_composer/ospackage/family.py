@@ -1,0 +1,34 @@
+"""What a package family's code offers, and how it is found: the folder named like the family beside this file, so
+that a family is named in provider data only."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO, Protocol, cast
+
+from os_image_composer.build.clock import Clock
+from os_image_composer.build.events import Listener
+from os_image_composer.errors import UsageError
+from os_image_composer.ospackage.resolve import Resolver
+from os_image_composer.ospackage.transport import Transport
+
+
+class PackageFamily(Protocol):
+    def resolver(self, transport: Transport, cache: Path, clock: Clock, listener: Listener) -> Resolver:
+        """What turns repositories and requests into package sets; `cache` is a folder it may keep metadata in."""
+
+    def open_content(self, path: Path) -> BinaryIO:
+        """The files of a verified package as an uncompressed tar stream."""
+
+    def host_mirrors(self, etc: Path) -> Mapping[str, str]:
+        """URLs by mirror name that the build host's own package manager uses; `etc` is its /etc."""
+
+
+def family_for(name: str) -> PackageFamily:
+    """Raises UsageError for a family that nothing is known of."""
+    try:
+        return cast(PackageFamily, importlib.import_module(f"os_image_composer.ospackage.{name}.family"))
+    except ModuleNotFoundError as error:
+        raise UsageError("unknown-family", f"there is no code for package family {name}") from error

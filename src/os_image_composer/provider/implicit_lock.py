@@ -1,0 +1,51 @@
+"""The lock that a build keeps for a template that has none: by what is asked for, not by where the template lies.
+
+The mirror is asked again with `--refresh`, or when the last answer is older than a setting; while it gives the same
+packages the lock stays as it is, dates included, and so do the image's bits.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+from os_image_composer.build.clock import Clock
+from os_image_composer.ospackage.lock import Lock, dump_lock, parse_lock
+
+
+class ImplicitLock:
+    """The lock file of one request; `key` is a hash over everything that resolution depends on."""
+
+    def __init__(self, folder: Path, key: str, clock: Clock) -> None:
+        self.path = folder / f"{key}.lock"
+        self.secrets = folder / f"{key}.secrets"
+        self.clock = clock
+
+    def read(self, max_age: float | None) -> Lock | None:
+        """The lock, unless there is none, it cannot be read, or it is older than `max_age` seconds."""
+        try:
+            age = self.clock.now() - self.path.stat().st_mtime
+            lock = parse_lock(self.path.read_text())
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return lock if max_age is None or age <= max_age else None
+
+    def renew(self, resolved: Lock) -> Lock:
+        """Keep `resolved`, or the lock that is there if it names the same packages; its age starts anew."""
+        kept = self.read(None)
+        lock = kept if kept is not None and _same_packages(kept, resolved) else resolved
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        temporary.write_text(dump_lock(lock))
+        now = self.clock.now()
+        os.utime(temporary, (now, now))
+        temporary.replace(self.path)
+        return lock
+
+
+def _same_packages(one: Lock, other: Lock) -> bool:
+    return replace(one, source_date_epoch=0, repositories=()) == replace(
+        other, source_date_epoch=0, repositories=()
+    ) and [(r.name, r.url, r.suite) for r in one.repositories] == [(r.name, r.url, r.suite) for r in other.repositories]

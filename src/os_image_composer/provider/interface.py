@@ -1,0 +1,40 @@
+"""What passes between the brief's four operations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from os_image_composer.build.execute import Forecast, Outcome
+from os_image_composer.build.plan import Plan
+from os_image_composer.config.spec import ImageSpec
+from os_image_composer.ospackage.lock import Lock
+from os_image_composer.provider.secrets import PasswordHashes
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What `pre_process` gives: the lock and the plan, and where the image would go."""
+
+    spec: ImageSpec
+    lock: Lock
+    plan: Plan
+    output: Path
+    passwords: PasswordHashes
+    host_files: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a build leaves: `image` and `manifest` are paths, `size` is in bytes, `seconds` the whole build's."""
+
+    image: Path
+    manifest: Path
+    size: int
+    sha256: str
+    outcome: Outcome
+    preparation: Preparation
+    seconds: float
+
+
+__all__ = ["Forecast", "Preparation", "Published"]

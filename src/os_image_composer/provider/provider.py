@@ -1,0 +1,214 @@
+"""The provider: Init loads data, PreProcess gives lock and plan, BuildImage executes, PostProcess publishes.
+
+One class serves every distribution; what differs is data, and the package family that the data names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from os_image_composer.build.canonical import canonical_json, sha256_file, sha256_text
+from os_image_composer.build.events import PhaseFinished, PhaseStarted
+from os_image_composer.build.execute import Execution, Forecast, Outcome, forecast
+from os_image_composer.build.plan import make_plan
+from os_image_composer.build.shelf import Shelf, copy_sparse
+from os_image_composer.build.store import Store
+from os_image_composer.chroot.ids import IdMap
+from os_image_composer.chroot.sandbox import Sandbox
+from os_image_composer.chroot.services import Services as StepServices
+from os_image_composer.config.distribution import Distribution, ImageTools
+from os_image_composer.config.distribution_data import load_distribution, load_image_tools
+from os_image_composer.config.spec import ImageSpec, PackageGroup, Target
+from os_image_composer.image.accounts import Account
+from os_image_composer.image.identifiers import derived_uuid
+from os_image_composer.image.os_config import PlacedFile
+from os_image_composer.ospackage.cache import PackageCache
+from os_image_composer.ospackage.family import family_for
+from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
+from os_image_composer.ospackage.mirrors import repositories_for
+from os_image_composer.ospackage.resolve import Repository, SetRequest
+from os_image_composer.ospackage.transport import HttpTransport
+from os_image_composer.provider.implicit_lock import ImplicitLock
+from os_image_composer.provider.interface import Preparation, Published
+from os_image_composer.provider.manifest import dump_manifest, manifest
+from os_image_composer.provider.packages import LockedPackages
+from os_image_composer.provider.publish import place, publish, staging
+from os_image_composer.provider.secrets import hash_passwords
+from os_image_composer.provider.services import Services
+from os_image_composer.provider.steps import Extras, raw_image_steps
+
+# Namespace of the seeds of implicit locks: a random UUID, fixed for ever.
+_SEEDS = "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e"
+
+
+@dataclass(frozen=True)
+class _Demand:
+    """Package sets that are resolved from one distribution's repositories."""
+
+    distribution: Distribution
+    repositories: tuple[Repository, ...]
+    requests: tuple[SetRequest, ...]
+
+
+class Provider:
+    """Builds images of one target. Call `init` first; the other operations in the brief's order."""
+
+    def __init__(self, target: Target, services: Services) -> None:
+        self.target = target
+        self.services = services
+        self.settings = services.settings
+
+    def init(self) -> None:
+        """Load what is known about the distribution. Raises UsageError for a target without data."""
+        data = self.settings.config_dir
+        self.distribution = load_distribution(self.target.os, self.target.dist, self.target.arch, data)
+        self.tools: ImageTools = load_image_tools(data)
+        self.tools_distribution = load_distribution(self.tools.os, self.tools.dist, self.target.arch, data)
+        self.family = family_for(self.distribution.family)
+
+    def pre_process(self, spec: ImageSpec, *, refresh: bool = False, output: Path | None = None) -> Preparation:
+        """The lock, from the last one or from the mirror, and the plan that follows from it."""
+        demands = self._demands(spec)
+        implicit = ImplicitLock(self.settings.cache_dir / "locks", _request_key(spec, demands), self.services.clock)
+        lock = None if refresh else implicit.read(self.settings.metadata_max_age * 3600)
+        if lock is None:
+            lock = implicit.renew(self._resolve(spec, demands))
+        passwords = hash_passwords(spec.users, implicit.secrets)
+        files, host_files = _placed_files(spec)
+        accounts = tuple(
+            Account(
+                user.name,
+                passwords.digest_of.get(user.name),
+                tuple(dict.fromkeys((*user.groups, *((self.distribution.sudo_group,) if user.sudo else ())))),
+                user.home,
+                user.shell,
+            )
+            for user in spec.users
+        )
+        steps = raw_image_steps(spec, lock, self.distribution, Extras(accounts, files))
+        plan = make_plan(f"{self.target.os}-{self.target.dist}-{self.target.arch}-{spec.name}", steps)
+        return Preparation(spec, lock, plan, output or self._output(spec), passwords, host_files)
+
+    def forecast(self, preparation: Preparation) -> tuple[Forecast, ...]:
+        """What `build_image` would reuse and run, and why."""
+        shelf = self._shelf(preparation, preparation.output)
+        return forecast(preparation.plan, self._store(self._sandbox(), preparation.lock), shelf)
+
+    def build_image(self, preparation: Preparation) -> Published:
+        """Run the plan and publish what it gives. Raises ComposerError; then nothing is published."""
+        started = self.services.clock.elapsed()
+        with staging(preparation.output) as folder:
+            shelf = self._shelf(preparation, folder)
+            sandbox = self._sandbox()
+            execution = Execution(
+                preparation.plan,
+                self._store(sandbox, preparation.lock),
+                self._step_services(preparation, sandbox),
+                shelf,
+                listener=self.services.listener,
+                clock=self.services.clock,
+                workers=self.settings.workers,
+                stop=sandbox.stop,
+            )
+            outcome = execution.run()
+            return self.post_process(preparation, outcome, shelf, self.services.clock.elapsed() - started)
+
+    def post_process(self, preparation: Preparation, outcome: Outcome, shelf: Shelf, seconds: float) -> Published:
+        """Write the manifest and put image and manifest into the output folder, both or neither."""
+        spec, output, folder = preparation.spec, preparation.output, shelf.staging
+        image, record = output / shelf.wanted.name, output / f"{shelf.wanted.stem}.manifest.json"
+        if outcome.image == shelf.wanted:
+            place(outcome.image, shelf.staged)
+        elif outcome.image != shelf.staged:
+            copy_sparse(outcome.image, shelf.staged)
+        text = dump_manifest(manifest(spec, preparation.lock, outcome, image.name, seconds))
+        (folder / record.name).write_text(text)
+        publish(folder, output, record.name)
+        shelf.note(image, outcome.final.digest)
+        return Published(image, record, outcome.final.size, outcome.final.digest, outcome, preparation, seconds)
+
+    # -- resolution ------------------------------------------------------------------------------------------
+
+    def _demands(self, spec: ImageSpec) -> tuple[_Demand, ...]:
+        image = SetRequest("image", spec.package_groups, essential=True)
+        chroot = SetRequest("chroot", (PackageGroup("chroot", self.distribution.chroot_packages),), essential=True)
+        tools = SetRequest("image-tools", (PackageGroup("image-tools", self.tools.packages),), essential=False)
+        own = self._demand(self.distribution, (image, chroot))
+        if self.tools_distribution == self.distribution:
+            return (replace(own, requests=(image, chroot, tools)),)
+        return (own, self._demand(self.tools_distribution, (tools,)))
+
+    def _demand(self, distribution: Distribution, requests: tuple[SetRequest, ...]) -> _Demand:
+        host = family_for(distribution.family).host_mirrors(Path("/etc"))
+        repositories = repositories_for(distribution, self.settings.mirrors, host, self.settings.keyrings)
+        return _Demand(distribution, repositories, requests)
+
+    def _resolve(self, spec: ImageSpec, demands: tuple[_Demand, ...]) -> Lock:
+        clock, listener = self.services.clock, self.services.listener
+        started = clock.elapsed()
+        listener(PhaseStarted("resolve"))
+        sets: dict[str, PackageSet] = {}
+        repositories: list[LockedRepository] = []
+        epoch = 0
+        with HttpTransport() as transport:
+            for demand in demands:
+                family = family_for(demand.distribution.family)
+                cache = self.settings.cache_dir / "metadata"
+                resolver = family.resolver(transport, cache, clock, listener)
+                found = resolver.resolve(demand.repositories, demand.distribution.package_arch, demand.requests)
+                sets |= found.sets
+                repositories += [r for r in found.repositories if r not in repositories]
+                epoch = epoch or found.source_date_epoch
+        seed = str(derived_uuid(_SEEDS, self.target.os, self.target.dist, self.target.arch, spec.name))
+        target = self.target
+        lock = Lock(target.os, target.dist, target.arch, seed, epoch, tuple(repositories), sets)
+        count = len(list(lock.sets["image"].packages()))
+        listener(PhaseFinished("resolve", clock.elapsed() - started, f"{count} packages in the image"))
+        return lock
+
+    # -- places ----------------------------------------------------------------------------------------------
+
+    def _output(self, spec: ImageSpec) -> Path:
+        target = self.target
+        folder = f"{target.os}-{target.dist}-{target.arch}"
+        return self.settings.work_dir / folder / "imagebuild" / spec.config_name
+
+    def _shelf(self, preparation: Preparation, staging_folder: Path) -> Shelf:
+        spec = preparation.spec
+        wanted = preparation.output / f"{spec.name}-{spec.version}.raw"
+        return Shelf(self.settings.cache_dir / "published.json", staging_folder, wanted)
+
+    def _sandbox(self) -> Sandbox:
+        ids = IdMap.for_caller(self.settings.root_id_range)
+        return Sandbox(ids, self.settings.temp_dir)
+
+    def _store(self, sandbox: Sandbox, lock: Lock) -> Store:
+        return Store(self.settings.cache_dir / "store", sandbox, lock.source_date_epoch)
+
+    def _step_services(self, preparation: Preparation, sandbox: Sandbox) -> StepServices:
+        packages = LockedPackages(
+            preparation.lock,
+            self.family,
+            PackageCache(self.settings.cache_dir / "packages"),
+            HttpTransport(),
+            self.services.listener,
+            self.settings.workers,
+        )
+        return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
+
+
+def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...]) -> str:
+    """What resolution depends on, hashed: the target, what is asked for, and where."""
+    asked = [{"repositories": d.repositories, "requests": d.requests} for d in demands]
+    text = canonical_json({"name": spec.name, "target": spec.target, "asked": asked})
+    return f"{spec.name}-{sha256_text(text)[:16]}"
+
+
+def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Path]]:
+    placed, paths = [], {}
+    for file in spec.additional_files:
+        digest = sha256_file(file.local)
+        placed.append(PlacedFile(file.final, digest, 0o755 if file.local.stat().st_mode & 0o100 else 0o644))
+        paths[digest] = file.local
+    return tuple(placed), paths

@@ -1,0 +1,139 @@
+"""THE list of steps of a raw image, in the order in which they happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from os_image_composer.build.step import Input, Step
+from os_image_composer.chroot.installer import Surroundings, installer_for
+from os_image_composer.chroot.services import PackageFile
+from os_image_composer.chroot.unpack import UnpackPackages
+from os_image_composer.config.distribution import Distribution
+from os_image_composer.config.spec import ImageSpec
+from os_image_composer.image.accounts import Account
+from os_image_composer.image.disk import WriteDisk
+from os_image_composer.image.initrd import MakeInitrd
+from os_image_composer.image.layout import fstab, lay_out
+from os_image_composer.image.os_config import ConfigureOs, PlacedFile
+from os_image_composer.image.projection import ProjectConfiguration
+from os_image_composer.image.uki import MakeUki
+from os_image_composer.ospackage.lock import Lock, LockedPackage, PackageSet
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What the plan needs beside spec and lock: users and files by digest, secrets and paths left out."""
+
+    accounts: tuple[Account, ...]
+    files: tuple[PlacedFile, ...]
+
+
+def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
+    """Every step from locked packages to the disk image, inputs before what uses them."""
+    epoch = lock.source_date_epoch
+    layout = lay_out(spec, lock.seed)
+    installer = installer_for(distribution.family)
+    surroundings = Surroundings(
+        distribution.package_arch,
+        distribution.held_back,
+        tuple(sorted(distribution.environment.items())),
+        distribution.leftovers,
+        epoch,
+    )
+    boot, initrd = distribution.boot, distribution.initrd
+
+    tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
+    chroot = Step("chroot-environment", installer.environment(_files(lock.sets["chroot"]), surroundings))
+
+    layers: list[Step] = []
+    for number, transaction in enumerate(lock.sets["image"].transactions):
+        packages = tuple(PackageFile.of(p) for p in transaction.packages)
+        base = _base(transaction.packages) if number == 0 else ()
+        layers.append(
+            Step(
+                f"packages:{transaction.label}",
+                installer.transaction(packages, base, surroundings),
+                (*_all("lower", layers), Input("chroot", chroot.name)),
+            )
+        )
+
+    configured = Step(
+        "os-configuration",
+        ConfigureOs(
+            hostname=spec.hostname,
+            fstab=fstab(layout),
+            mount_points=tuple(p.mount_point for p in layout.partitions if p.mount_point and p.mount_point != "none"),
+            files=extras.files,
+            accounts=extras.accounts,
+            commands=tuple(c.cmd for c in spec.configurations),
+            leftovers=distribution.leftovers,
+            first_boot=distribution.first_boot,
+            environment=surroundings.environment,
+            source_date_epoch=epoch,
+        ),
+        _all("lower", layers),
+    )
+    projected = Step(
+        "initrd-configuration",
+        ProjectConfiguration(initrd.configuration),
+        (*_all("packages", layers), Input("configuration", configured.name)),
+    )
+    made_initrd = Step(
+        "initrd",
+        MakeInitrd(
+            argv=_initrd_argv(spec, distribution),
+            environment=surroundings.environment,
+            kernel=boot.kernel,
+            modules=boot.modules,
+            kernel_version=spec.kernel.version,
+            source_date_epoch=epoch,
+        ),
+        (*_all("lower", layers), Input("projection", projected.name)),
+    )
+    uki = Step(
+        "boot",
+        MakeUki(
+            cmdline=f"root=UUID={layout.root.filesystem_uuid} rw {spec.kernel.cmdline}".strip(),
+            kernel=boot.kernel,
+            modules=boot.modules,
+            kernel_version=spec.kernel.version,
+            stub=boot.stub,
+            loader=boot.loader,
+            source_date_epoch=epoch,
+        ),
+        (*_all("lower", layers), Input("initrd", made_initrd.name), Input("tools", tools.name)),
+    )
+    disk = Step(
+        "disk",
+        WriteDisk(layout, boot.removable_path, f"{spec.name}.efi", epoch),
+        (*_all("lower", [*layers, configured]), Input("boot", uki.name), Input("tools", tools.name)),
+        checks_bytes=True,
+    )
+    return [tools, chroot, *layers, configured, projected, made_initrd, uki, disk]
+
+
+def _files(packages: PackageSet) -> tuple[PackageFile, ...]:
+    return tuple(PackageFile.of(p) for p in packages.packages())
+
+
+def _base(packages: tuple[LockedPackage, ...]) -> tuple[PackageFile, ...]:
+    """The essential packages and all they depend on, sorted by name."""
+    by_name = {p.name: p for p in packages}
+    base: dict[str, LockedPackage] = {}
+    pending = [p for p in packages if p.essential]
+    while pending:
+        package = pending.pop()
+        if package.name not in base:
+            base[package.name] = package
+            pending += [by_name[name] for name in package.depends if name in by_name]
+    return tuple(PackageFile.of(base[name]) for name in sorted(base))
+
+
+def _all(role: str, steps: list[Step]) -> tuple[Input, ...]:
+    return tuple(Input(role, step.name) for step in steps)
+
+
+def _initrd_argv(spec: ImageSpec, distribution: Distribution) -> tuple[str, ...]:
+    initrd = distribution.initrd
+    modules = spec.kernel.extra_modules
+    return (*initrd.argv, *((initrd.extra_modules_option, " ".join(modules)) if modules else ()))

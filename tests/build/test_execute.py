@@ -1,0 +1,193 @@
+"""What is reused, what runs, and what happens when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from os_image_composer.build.events import Note, StepFinished
+from os_image_composer.build.execute import forecast
+from os_image_composer.build.plan import Plan, make_plan
+from os_image_composer.build.step import Input, Kind, Step, Work
+from os_image_composer.errors import StepError
+from support.engine import Bench, Finish, Write
+
+
+def plan(base: str = "a", config: str = "b", seen: int = 1000, title: str = "image") -> Plan:
+    """base ← config ← part of config ← image, as package layers, configuration, its projection and the disk."""
+    return make_plan(
+        "test",
+        [
+            Step("base", Write(base)),
+            Step("config", Write(config), (Input("lower", "base"),)),
+            Step("projection", Write("p", seen), (Input("lower", "config"),)),
+            Step("initrd", Write("i"), (Input("lower", "projection"),)),
+            Step(
+                "disk",
+                Finish(title),
+                (Input("lower", "base"), Input("lower", "config"), Input("lower", "initrd")),
+                checks_bytes=True,
+            ),
+        ],
+    )
+
+
+def test_second_build_of_an_unchanged_plan_runs_nothing(bench: Bench) -> None:
+    first = bench.build(plan())
+    assert bench.ran == ["base", "config", "projection", "initrd", "disk"]
+    second = bench.build(plan())
+    assert bench.ran == []
+    assert second.final == first.final
+    assert second.image.read_text() == "imageaababpi"
+
+
+def test_changed_step_reruns_with_all_that_sees_the_change(bench: Bench) -> None:
+    bench.build(plan())
+    bench.build(plan(config="B"))
+    assert bench.ran == ["config", "projection", "initrd", "disk"]
+    assert bench.why["config"] == "text changed: b → B"
+    assert bench.why["disk"] == "after config, initrd"
+
+
+def test_rebuild_stops_where_an_input_has_the_same_content_again(bench: Bench) -> None:
+    bench.build(plan(seen=1))
+    bench.build(plan(seen=1, config="B"))
+    assert bench.ran == ["config", "projection", "disk"]
+
+
+def test_removed_image_is_written_again_and_nothing_else(bench: Bench) -> None:
+    outcome = bench.build(plan())
+    outcome.image.unlink(missing_ok=True)
+    (bench.root / "out" / "image.raw").unlink(missing_ok=True)
+    bench.build(plan())
+    assert bench.ran == ["disk"]
+
+
+def test_changed_image_of_the_same_size_is_noticed(bench: Bench) -> None:
+    bench.build(plan())
+    published = bench.root / "out" / "image.raw"
+    text = published.read_text()
+    published.write_text(text[:-1] + "X")
+    bench.build(plan())
+    assert bench.ran == ["disk"]
+    assert published.read_text() == text
+
+
+def test_touched_image_is_known_again_by_its_bytes(bench: Bench) -> None:
+    bench.build(plan())
+    (bench.root / "out" / "image.raw").touch()
+    bench.build(plan())
+    assert bench.ran == []
+
+
+def test_damaged_layer_is_discarded_reported_and_made_again(bench: Bench) -> None:
+    first = bench.build(plan())
+    layer = bench.layer(plan()["config"].id)
+    (layer / "text").write_text("tampered with")
+    bench.build(plan(title="other"))
+    assert bench.ran == ["config", "disk"]
+    assert [n for n in bench.notes if isinstance(n, Note) and "config" in n.message]
+    again = bench.build(plan())
+    assert again.final.digest == first.final.digest
+
+
+def test_flipped_byte_with_old_size_and_time_never_reaches_an_image(bench: Bench) -> None:
+    bench.build(plan())
+    text = bench.layer(plan()["base"].id) / "text"
+    status = text.stat()
+    text.write_text("Z")
+    os.utime(text, ns=(status.st_atime_ns, status.st_mtime_ns))
+    bench.build(plan(title="other"))
+    assert bench.ran == ["base", "disk"]
+    assert (bench.root / "out" / "image.raw").read_text() == "otheraababpi"
+
+
+def test_failed_step_keeps_what_was_finished_and_publishes_nothing(bench: Bench) -> None:
+    good = plan()
+    broken = make_plan("test", [*(s.step for s in good.steps[:-1]), Step("disk", Fail(), (Input("lower", "initrd"),))])
+    with pytest.raises(StepError, match="on purpose"):
+        bench.build(broken)
+    assert not (bench.root / "out" / "image.raw").exists()
+    assert [e.outcome for e in bench.notes if isinstance(e, StepFinished)][-1] == "failed"
+    bench.build(good)
+    assert bench.ran == ["disk"]
+    assert not list((bench.root / "store" / "tmp").iterdir())
+
+
+def test_independent_steps_run_side_by_side(bench: Bench) -> None:
+    slow = [Step(name, Rendezvous(str(bench.root), name, other)) for name, other in (("one", "two"), ("two", "one"))]
+    bench.build(make_plan("pair", [*slow, Step("disk", Finish(), (Input("lower", "one"), Input("lower", "two")))]))
+    assert sorted(bench.ran[:2]) == ["one", "two"]
+
+
+def test_forecast_says_what_will_run_and_what_depends(bench: Bench) -> None:
+    bench.build(plan())
+    changed = plan(config="B")
+    verdicts = {f.name: f.verdict for f in forecast(changed, bench.store, bench.shelf(bench.root))}
+    assert verdicts == {
+        "base": "reused",
+        "config": "runs",
+        "projection": "maybe",
+        "initrd": "maybe",
+        "disk": "maybe",
+    }
+
+
+def test_work_of_a_killed_build_is_swept_and_of_a_living_one_is_not(bench: Bench) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; sys.path[:0] = sys.argv[2:];"
+        "from support.engine import PlainTrees; from os_image_composer.build.store import Store;"
+        "from os_image_composer.build.step import Kind;"
+        "held = Store(Path(sys.argv[1]), PlainTrees(), 0).workspace(Kind.TREE); held.__enter__();"
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    source = str(Path(__file__).parents[2] / "src")
+    argv = [sys.executable, "-c", script, str(bench.root / "store"), str(Path(__file__).parents[1]), source]
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+    tmp = bench.root / "store" / "tmp"
+    bench.store.sweep()
+    assert len(list(tmp.iterdir())) == 2
+    child.kill()
+    child.wait()
+    bench.store.sweep()
+    assert not list(tmp.iterdir())
+
+
+@dataclass(frozen=True)
+class Fail:
+    kind: ClassVar[str] = "test-fail"
+    version: ClassVar[int] = 1
+    result: ClassVar[Kind] = Kind.ARTIFACT
+
+    def run(self, work: Work[None]) -> None:
+        raise StepError("on-purpose", "failed on purpose")
+
+
+@dataclass(frozen=True)
+class Rendezvous:
+    """Ends only when its partner has begun."""
+
+    kind: ClassVar[str] = "test-rendezvous"
+    version: ClassVar[int] = 1
+    result: ClassVar[Kind] = Kind.TREE
+
+    folder: str
+    name: str
+    partner: str
+
+    def run(self, work: Work[None]) -> None:
+        Path(self.folder, self.name).touch()
+        deadline = time.monotonic() + 5
+        while not Path(self.folder, self.partner).exists():
+            if time.monotonic() > deadline:
+                raise StepError("alone", "the partner never came")
+            time.sleep(0.01)
+        (work.output / "text").write_text(self.name)
