@@ -1,0 +1,96 @@
+"""`boot`: does an image boot?"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from os_image_composer.boot.qemu import Accelerator, Machine
+
+if TYPE_CHECKING:
+    from os_image_composer.boot.verdict import BootVerdict
+
+ALIVE = 3
+
+
+def register(app: typer.Typer) -> None:
+    app.command(epilog="Example: os-image-composer boot workspace/minimal/minimal.raw --timeout 300")(boot)
+
+
+def boot(
+    image: Annotated[Path, typer.Argument(help="A raw disk image; it is not changed.")],
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the guest.")] = 300,
+    memory: Annotated[int, typer.Option(min=256, help="Memory of the guest in MiB.")] = 1024,
+    cpus: Annotated[int, typer.Option(min=1, max=64, help="Processors of the guest.")] = 2,
+    accel: Annotated[Accelerator, typer.Option(help="How QEMU runs the guest.")] = Accelerator.TCG,
+    show_console: Annotated[bool, typer.Option("--console", help="Show the guest's console.")] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Give me the console; Ctrl-A X ends it.")
+    ] = False,
+    console_log: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the console here.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+) -> None:
+    """Boot an image in QEMU and say how it went.
+
+    Exit code 0: it booted, nothing failed. 1: it did not, or a unit failed. 3: the firmware started it, nothing
+    else is known. The guest is asked to report about itself; that needs systemd 256, else the console is read.
+    """
+    machine = Machine(accelerator=accel, memory=memory, cpus=cpus)
+    if interactive:
+        from os_image_composer.boot.interactive import run_in_terminal
+
+        raise typer.Exit(run_in_terminal(image, machine))
+    from os_image_composer.boot.trial import boot_image
+    from os_image_composer.build.clock import SystemClock
+
+    heard = (lambda line: print(line, file=sys.stderr, flush=True)) if show_console else None
+    verdict = boot_image(image, SystemClock(), machine=machine, limit=timeout, heard=heard)
+    if console_log is not None:
+        console_log.write_text("\n".join(verdict.lines) + "\n", encoding="utf-8")
+    if as_json:
+        print(json.dumps(verdict_json(verdict), indent=1))
+    else:
+        for line in verdict_lines(verdict):
+            print(line)
+    raise typer.Exit(exit_code(verdict))
+
+
+def exit_code(verdict: BootVerdict) -> int:
+    from os_image_composer.boot.verdict import Level
+
+    if verdict.passed:
+        return 0
+    return ALIVE if verdict.level is Level.ALIVE else 1
+
+
+def verdict_lines(verdict: BootVerdict) -> Iterator[str]:
+    """The verdict for a reader; the end of the console where it went wrong."""
+    guest = f" ({verdict.guest_seconds:.0f} s by the guest's clock)" if verdict.guest_seconds else ""
+    yield f"{'passed' if verdict.passed else 'not passed'} (level: {verdict.level.value}): {verdict.reason}"
+    if verdict.os or verdict.kernel:
+        yield f"  {verdict.os or 'unknown system'}, kernel {verdict.kernel or 'unknown'}"
+    yield f"  {verdict.seconds:.0f} s{guest}"
+    if not verdict.passed:
+        yield "  the last lines of the console:"
+        yield from (f"  | {line}" for line in [line for line in verdict.lines if line.strip()][-20:])
+
+
+def verdict_json(verdict: BootVerdict) -> dict[str, object]:
+    return {
+        "level": verdict.level.value,
+        "passed": verdict.passed,
+        "reason": verdict.reason,
+        "defaultTarget": verdict.default_target,
+        "targetReached": verdict.target_reached,
+        "failedUnits": list(verdict.failed_units),
+        "seconds": round(verdict.seconds, 3),
+        "guestSeconds": verdict.guest_seconds,
+        "kernel": verdict.kernel,
+        "os": verdict.os,
+        "poweredOff": verdict.powered_off,
+    }

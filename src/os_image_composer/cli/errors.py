@@ -1,0 +1,76 @@
+"""How a failure looks on the terminal. The only place that prints one."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from os_image_composer.errors import ComposerError, Finding, Origin
+
+WIDTH = 120  # characters of a source line that are shown
+_SECRET = re.compile(r"(?i)^(\s*-?\s*[\"']?(?:\w*password\w*|\w*secret\w*|\w*token)[\"']?\s*:\s*)\S.*$")
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
+
+
+def error_lines(error: ComposerError) -> Iterator[str]:
+    """The failure as lines: what, where (with the line of the file and a caret), cause, detail, hint."""
+    yield f"error[{error.reference}]: {_printable(error.message)}"
+    if error.origin is not None:
+        yield f"  --> {error.origin}"
+        yield from excerpt(error.origin)
+    for finding in error.findings:
+        yield from finding_lines(finding)
+    if error.cause:
+        yield f"  cause: {_printable(error.cause)}"
+    for line in error.detail:
+        yield f"  | {_printable(line)}"
+    if error.hint:
+        yield f"  hint: {_printable(error.hint)}"
+
+
+def finding_lines(finding: Finding) -> Iterator[str]:
+    """One line that an editor can jump to, then the line of the file with a caret."""
+    where = f"{finding.origin}: " if finding.origin else ""
+    hint = f" ({finding.hint})" if finding.hint else ""
+    yield f"{where}{_printable(finding.message)} [{finding.reference}]{_printable(hint)}"
+    if finding.origin is not None:
+        yield from excerpt(finding.origin)
+
+
+def excerpt(origin: Origin) -> Iterator[str]:
+    """The line that `origin` names with a caret under its column; nothing when the file cannot be read. The value
+    of a key that names a secret is not shown."""
+    try:
+        with Path(origin.file).open(encoding="utf-8", errors="replace") as file:
+            source = next((line for number, line in enumerate(file, 1) if number == origin.line), None)
+    except OSError:
+        return
+    if source is None:
+        return
+    source = _SECRET.sub(r"\1(hidden)", source.rstrip("\n"))
+    column = max(origin.column - 1, 0)
+    start = max(column - WIDTH // 2, 0) if len(source) > WIDTH else 0
+    shown = _printable(source[start : start + WIDTH])
+    pad = "".join(c if c == "\t" else " " for c in source[start:column])
+    number = str(origin.line)
+    yield f"{number:>6} | {shown}"
+    yield f"{'':>6} | {pad}^"
+
+
+def unexpected_lines(error: BaseException, debug: bool) -> Iterator[str]:
+    """A failure that is a fault of this program: short, with the traceback only for those who ask."""
+    summary = str(error).splitlines()
+    yield f"error[internal]: {type(error).__name__}: {_printable(summary[0]) if summary else 'no message'}"
+    if debug:
+        yield from "".join(traceback.format_exception(error)).rstrip("\n").split("\n")
+    yield "  cause: a fault in os-image-composer, or a host that it does not know"
+    yield "  hint: " + (
+        "report it with the traceback above" if debug else "run it again with --log-level debug and report what it says"
+    )
+
+
+def _printable(text: str) -> str:
+    """Without what could move the cursor: text of templates and packages ends up here."""
+    return _UNPRINTABLE.sub(lambda m: f"\\x{ord(m[0]):02x}", text)

@@ -1,0 +1,62 @@
+"""What a finished build tells: where the image is, what is in it, what took how long, how to boot it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os_image_composer.provider.interface import Published
+
+
+def result_fields(published: Published) -> dict[str, object]:
+    """The `result` event (see progress)."""
+    return {
+        "image": str(published.image),
+        "manifest": str(published.manifest),
+        "size": published.size,
+        "sha256": published.sha256,
+        "packages": package_count(published),
+        "seconds": round(published.seconds, 3),
+    }
+
+
+def package_count(published: Published) -> int:
+    return sum(1 for _ in published.preparation.lock.sets["image"].packages())
+
+
+def summary_lines(published: Published) -> Iterator[str]:
+    steps = published.outcome.steps
+    width = max((len(s.name) for s in steps), default=0)
+    yield ""
+    yield f"{'step':<{width}}  outcome  seconds"
+    for step in steps:
+        seconds = f"{step.seconds:7.1f}" if step.outcome == "ran" else ""
+        yield f"{step.name:<{width}}  {step.outcome:<7}  {seconds}".rstrip()
+    yield ""
+    yield f"image     {shown(published.image)}"
+    yield f"size      {size_words(published.image, published.size)}"
+    yield f"sha256    {published.sha256}"
+    yield f"packages  {package_count(published)}"
+    yield f"manifest  {shown(published.manifest)}"
+    yield f"time      {published.seconds:.1f} s"
+    yield f"boot it   os-image-composer boot {shlex.quote(str(shown(published.image)))}"
+
+
+def size_words(image: Path, size: int) -> str:
+    """The apparent size and what it takes on disk: images are sparse."""
+    try:
+        used = f", {image.stat().st_blocks * 512 / 2**20:.0f} MiB on disk"
+    except OSError:
+        used = ""
+    return f"{size / 2**20:.0f} MiB{used}"
+
+
+def shown(path: Path) -> Path:
+    """Relative to the current folder where it lies below it."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
