@@ -1,0 +1,189 @@
+"""Downloads into the cache: side by side, resumed, tried again, and checked before a file gets its name."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from os_image_composer.build.events import Listener, Note, Transferred, silent
+from os_image_composer.errors import TrustError
+from os_image_composer.ospackage.cache import BLOCK, PackageCache, writing
+from os_image_composer.ospackage.lock import LockedPackage
+from os_image_composer.ospackage.transport import TransientFetchError, Transport
+
+WORKERS = 8
+ATTEMPTS = 5
+FIRST_PAUSE = 0.5  # seconds; doubled at each further attempt
+_EVERY = 1 << 20  # bytes between two events
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A file by the SHA-256 and size (bytes) it must have. `what` is its name for people."""
+
+    url: str
+    sha256: str
+    size: int
+    what: str
+
+
+def fetch_packages(
+    wanted: Sequence[tuple[str, LockedPackage]],
+    cache: PackageCache,
+    transport: Transport,
+    listener: Listener = silent,
+    workers: int = WORKERS,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Have every package, given with its URL, in the cache. Raises what `fetch_files` raises."""
+    files = [Wanted(url, p.sha256, p.size, f"{p.name} {p.version}") for url, p in wanted]
+    fetch_files(files, cache, transport, listener, workers, pause)
+
+
+def fetch_files(
+    wanted: Sequence[Wanted],
+    cache: PackageCache,
+    transport: Transport,
+    listener: Listener = silent,
+    workers: int = WORKERS,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Have every file in the cache, each one's bytes checked in this call, also those that were there.
+
+    Raises TrustError `wrong-bytes` for a file that is not what was signed, FetchError for what the mirror does not
+    give; then the other downloads are given up. Unfinished downloads are kept for the next try, wrong ones never.
+    """
+    unique = list({w.sha256: w for w in wanted}.values())
+    run = _Run(cache, transport, listener, pause, sum(w.size for w in unique), len(unique))
+    unique.sort(key=lambda w: -w.size)  # the longest first: the end of the run is then not one large file
+    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(unique)))) as pool:
+        futures = [pool.submit(run.fetch, w) for w in unique]
+        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+        failed = [f for f in done if f.exception()]
+        if failed:
+            run.stop.set()
+            for future in futures:
+                future.cancel()
+    for future in failed:
+        future.result()
+
+
+class _Run:
+    """What the downloads of one call share."""
+
+    def __init__(
+        self,
+        cache: PackageCache,
+        transport: Transport,
+        listener: Listener,
+        pause: Callable[[float], None],
+        total: int,
+        files: int,
+    ) -> None:
+        self.cache, self.transport, self.listener, self.pause = cache, transport, listener, pause
+        self.total, self.files = total, files
+        self.received = 0
+        self.stop = threading.Event()
+        self._lock = threading.Lock()
+
+    def fetch(self, wanted: Wanted) -> None:
+        if self._cached(wanted):
+            return
+        with self.cache.partial(wanted.sha256) as file:
+            # Another process may have finished it while this one waited for the lock.
+            if self._cached(wanted):
+                return
+            attempt = 1
+            while True:
+                try:
+                    self._download(wanted, file)
+                    break
+                except TransientFetchError as error:
+                    if attempt == ATTEMPTS or self.stop.is_set():
+                        raise
+                    self.listener(Note("info", f"{wanted.what}: {error.cause}; trying again"))
+                    self.pause(FIRST_PAUSE * 2 ** (attempt - 1))
+                    attempt += 1
+
+    def _cached(self, wanted: Wanted) -> bool:
+        if not self.cache.has(wanted.sha256):
+            return False
+        try:
+            self.cache.verified(wanted.sha256, wanted.size)
+        except TrustError as error:
+            self.listener(Note("warning", f"{wanted.what}: {error.message} ({error.cause}); fetching it again"))
+            return False
+        self._advance(wanted, wanted.size)
+        return True
+
+    def _download(self, wanted: Wanted, file: BinaryIO) -> None:
+        path = self.cache.partial_path(wanted.sha256)
+        digest, have = _hash_existing(file, wanted.size)
+        counted = have
+        self._advance(wanted, have)
+        try:
+            if have < wanted.size:
+                with self.transport.open(wanted.url, limit=wanted.size, offset=have) as reply:
+                    if reply.offset != have:  # the server does not know ranges: from the start
+                        with writing(path.parent):
+                            file.truncate(0)
+                        digest, have = hashlib.sha256(), 0
+                    for chunk in reply.chunks:
+                        if self.stop.is_set():
+                            raise TransientFetchError("given-up", f"{wanted.what} was given up")
+                        with writing(path.parent):
+                            file.write(chunk)
+                        digest.update(chunk)
+                        have += len(chunk)
+                        if have > counted:
+                            self._advance(wanted, have - counted)
+                            counted = have
+            with writing(path.parent):
+                file.flush()
+            if have < wanted.size:
+                cause = f"the connection ended after {have} of {wanted.size} bytes"
+                raise TransientFetchError("mirror-unavailable", f"cannot fetch {wanted.url}", cause=cause)
+            _check(wanted, digest.hexdigest(), path)
+            self.cache.add(path, wanted.sha256)
+        except BaseException:
+            self._advance(wanted, -counted)
+            raise
+
+    def _advance(self, wanted: Wanted, count: int) -> None:
+        with self._lock:
+            before = self.received
+            self.received += count
+            received = self.received
+        if received == self.total or received // _EVERY != before // _EVERY:
+            self.listener(Transferred(wanted.what, received, self.total, self.files))
+
+
+def _hash_existing(file: BinaryIO, size: int) -> tuple[hashlib._Hash, int]:
+    """What an earlier try left. More than the whole file is nothing that one could go on with."""
+    digest = hashlib.sha256()
+    have = os.fstat(file.fileno()).st_size
+    if have > size:
+        file.truncate(0)
+        return digest, 0
+    file.seek(0)
+    while block := file.read(BLOCK):
+        digest.update(block)
+    return digest, have
+
+
+def _check(wanted: Wanted, actual: str, path: Path) -> None:
+    if actual != wanted.sha256:
+        path.unlink(missing_ok=True)
+        raise TrustError(
+            "wrong-bytes",
+            f"{wanted.url} is not the {wanted.what} that was signed",
+            cause=f"SHA-256 {actual} instead of {wanted.sha256}",
+            hint="nothing of it was kept; another mirror may be in order",
+        )

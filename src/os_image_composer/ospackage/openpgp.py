@@ -1,0 +1,197 @@
+"""OpenPGP: who signed a document, and exactly what they signed (RFC 9580; cleartext framework: section 7).
+
+Only certificates whose primary fingerprint is pinned ever reach the verifier, so no other key can make anything
+valid, whatever the keyring file holds. One valid signature is required; signatures of keys that are not pinned are
+recorded and are no error (a Debian release is signed by the keys of several generations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pysequoia
+from pysequoia.packet import HashAlgorithm, PacketPile, Tag
+
+from os_image_composer.errors import TrustError
+
+_STRONG = (
+    HashAlgorithm.SHA256,
+    HashAlgorithm.SHA384,
+    HashAlgorithm.SHA512,
+    HashAlgorithm.SHA3_256,
+    HashAlgorithm.SHA3_512,
+)
+_CLEARTEXT = b"-----BEGIN PGP SIGNED MESSAGE-----"
+_SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
+_END = b"-----END PGP SIGNATURE-----"
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What is covered by a valid signature. `signers` are fingerprints in lower case: the accepted pinned primary
+    keys first, then the issuers that are not pinned, as the signatures name them."""
+
+    text: bytes
+    signers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The pinned certificates that were found."""
+
+    certificates: tuple[pysequoia.Cert, ...]
+    fingerprints: tuple[str, ...]
+
+
+def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], now: float) -> Keyring:
+    """The certificates of `files` whose primary fingerprint is pinned, without revoked and expired ones (`now` is
+    in seconds since the epoch). Raises TrustError `key-not-found`, `key-revoked`, `key-expired`."""
+    pinned = {f.lower().replace(" ", "") for f in fingerprints}
+    found: dict[str, pysequoia.Cert] = {}
+    for file in files:
+        for certificate in _certificates(file):
+            if certificate.fingerprint in pinned:
+                known = found.get(certificate.fingerprint)
+                found[certificate.fingerprint] = known.merge(certificate) if known else certificate
+    if not found:
+        raise TrustError(
+            "key-not-found",
+            f"none of the keys pinned for {what} was found",
+            cause=f"looked for {', '.join(sorted(pinned)) or 'none: no fingerprint is pinned'} in "
+            f"{', '.join(map(str, files)) or 'no file'}",
+            hint="install the distribution's archive keyring package, or name a keyring file under `keyrings` "
+            "in the settings",
+        )
+    usable = [c for c in found.values() if not c.is_revoked and not _expired(c, now)]
+    if not usable:
+        revoked = all(c.is_revoked for c in found.values())
+        raise TrustError(
+            "key-revoked" if revoked else "key-expired",
+            f"no usable key for {what}: {', '.join(sorted(found))} {'was revoked' if revoked else 'has expired'}",
+            hint="update the archive keyring package of the build host, or name a newer keyring file in the settings",
+        )
+    return Keyring(tuple(usable), tuple(sorted(pinned)))
+
+
+def _certificates(file: Path) -> list[pysequoia.Cert]:
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise TrustError("key-unreadable", f"cannot read the keyring {file}", cause=error.strerror) from error
+    try:
+        return list(pysequoia.Cert.split_bytes(data))
+    except Exception as error:  # pysequoia raises plain exceptions with a backtrace behind the first line
+        raise TrustError("key-unreadable", f"{file} is not an OpenPGP keyring", cause=_first_line(error)) from error
+
+
+def _expired(certificate: pysequoia.Cert, now: float) -> bool:
+    expiration = certificate.expiration
+    return expiration is not None and expiration <= datetime.fromtimestamp(now, UTC)
+
+
+def verify_cleartext(document: bytes, what: str, keyring: Keyring) -> Signed:
+    """The text that a pinned key signed. Raises TrustError `not-signed`, `unknown-signer`, `bad-signature`."""
+    head, separator, rest = document.partition(_SIGNATURE)
+    tail = rest.partition(_END)
+    if not head.lstrip(b"\n").startswith(_CLEARTEXT) or not separator or not tail[1]:
+        raise TrustError("not-signed", f"{what} is not a signed document", cause="no cleartext signature in it")
+    if head.count(_CLEARTEXT) != 1 or tail[2].strip():
+        raise TrustError("bad-signature", f"{what} holds more than one signed document")
+    issuers = _issuers(separator + rest, what, keyring)
+    text, signers = _verify(what, issuers, keyring, lambda store: pysequoia.verify(bytes=document, store=store))
+    if text is None:
+        raise TrustError("bad-signature", f"{what}: the verifier gave no text")
+    return Signed(text, signers)
+
+
+def verify_detached(data: bytes, signature: bytes, what: str, keyring: Keyring) -> Signed:
+    """`data`, when one of the detached signatures over it is a pinned key's. Raises as `verify_cleartext`."""
+    issuers = _issuers(signature, what, keyring)
+    try:
+        parsed = [pysequoia.Sig.from_bytes(bytes(p)) for p in _signature_packets(signature)]
+    except Exception as error:
+        raise TrustError("bad-signature", f"the signature of {what} is malformed", cause=_first_line(error)) from error
+    accepted: tuple[str, ...] = ()
+    failure: TrustError | None = None
+    for one in parsed:
+        try:
+            _, signers = _verify(
+                what, issuers, keyring, lambda store, s=one: pysequoia.verify(bytes=data, store=store, signature=s)
+            )
+            accepted = accepted or signers
+        except TrustError as error:
+            failure = failure or error
+    if not accepted:
+        raise failure or TrustError("not-signed", f"{what} is not signed")
+    return Signed(data, accepted)
+
+
+def _verify(what: str, issuers: tuple[str, ...], keyring: Keyring, run: object) -> tuple[bytes | None, tuple[str, ...]]:
+    try:
+        result = run(lambda _: list(keyring.certificates))  # type: ignore[operator]
+    except Exception as error:
+        raise _refusal(what, issuers, keyring, _first_line(error)) from None
+    accepted: list[str] = []
+    own: set[str] = set()
+    for valid in result.valid_sigs:
+        if valid.certificate in keyring.fingerprints:
+            accepted.append(valid.certificate)
+            own |= {valid.certificate, valid.signing_key}
+    if not accepted:
+        raise _refusal(what, issuers, keyring, "no valid signature")
+    others = [i for i in issuers if i not in own and not any(key.endswith(i) for key in own)]
+    return result.bytes, tuple(dict.fromkeys([*accepted, *others]))
+
+
+def _refusal(what: str, issuers: tuple[str, ...], keyring: Keyring, cause: str) -> TrustError:
+    own = _key_ids(keyring)
+    if any(issuer in own or any(key.endswith(issuer) for key in own) for issuer in issuers):
+        return TrustError(
+            "bad-signature",
+            f"the signature of {what} is not valid",
+            cause=cause,
+            hint="the file was changed on the way or half of it was replaced: try again, then another mirror",
+        )
+    return TrustError(
+        "unknown-signer",
+        f"{what} is not signed by a pinned key",
+        cause=f"signed by {', '.join(issuers) or 'nobody'}; pinned: {', '.join(keyring.fingerprints)}",
+        hint="if the distribution has a new key, update its keyring package and the pinned fingerprints",
+    )
+
+
+def _key_ids(keyring: Keyring) -> set[str]:
+    ids: set[str] = set()
+    for certificate in keyring.certificates:
+        for packet in PacketPile.from_bytes(bytes(certificate)):
+            if packet.tag in (Tag.PublicKey, Tag.PublicSubkey) and packet.fingerprint:
+                ids.add(packet.fingerprint)
+    return ids
+
+
+def _signature_packets(signature: bytes) -> list[object]:
+    return [p for p in PacketPile.from_bytes(signature) if p.tag == Tag.Signature]
+
+
+def _issuers(signature: bytes, what: str, keyring: Keyring) -> tuple[str, ...]:
+    """Who claims to have signed; nothing is verified here but that no pinned key used a weak digest."""
+    try:
+        packets = [p for p in PacketPile.from_bytes(signature) if p.tag == Tag.Signature]
+    except Exception as error:
+        raise TrustError("bad-signature", f"the signature of {what} is malformed", cause=_first_line(error)) from error
+    if packets and not any(p.hash_algorithm in _STRONG for p in packets):
+        raise TrustError(
+            "weak-digest",
+            f"{what} is signed with a digest that is no longer safe",
+            cause=", ".join(sorted({str(p.hash_algorithm) for p in packets})),
+        )
+    return tuple(dict.fromkeys(p.issuer_fingerprint or p.issuer_key_id or "" for p in packets))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
