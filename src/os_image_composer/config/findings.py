@@ -137,7 +137,7 @@ def _continued(message: str) -> str:
 
 def _wrong_type(node: Node | None, wanted: str, path: str, origin: Origin) -> Finding:
     if isinstance(node, ScalarNode) and node.value is None and not node.text:
-        message, hint = f"'{path}' has no value", f"give it {wanted} or remove the line"
+        message, hint = f"'{path}' has no value", "give it a value or remove the line"
         return Finding("wrong-type", message, origin, hint)
     hint_text = None
     if isinstance(node, ScalarNode) and wanted == "text":

@@ -130,6 +130,8 @@ class _Layout:
 
     def others(self) -> Iterator[Finding]:
         """Partitions beside the two that are written stay empty, so nothing can be mounted from them."""
+        if not any(partition.mount_point == "/" for partition in self.disk.partitions):
+            return
         for index, partition in enumerate(self.disk.partitions):
             if partition.mount_point != "/" and self.guid(partition) != ESP:
                 for key, value in (("fsType", partition.fs_type), ("mountPoint", partition.mount_point)):
@@ -138,7 +140,9 @@ class _Layout:
                         yield self.finding("not-built-yet", ("partitions", index, key), message, "remove it")
 
     def guid(self, partition: PartitionTemplate) -> str:
-        return (partition.type_uuid or type_guid(partition.type or "linux")).upper()
+        if partition.type or not partition.type_uuid:
+            return type_guid(partition.type or "linux")
+        return partition.type_uuid.upper()
 
     def root(self, arch: str) -> Iterator[Finding]:
         roots = [item for item in enumerate(self.disk.partitions) if item[1].mount_point == "/"]
@@ -158,7 +162,7 @@ class _Layout:
     def esp(self) -> Iterator[Finding]:
         esps = [item for item in enumerate(self.disk.partitions) if self.guid(item[1]) == ESP]
         if len(esps) != 1:
-            message = f"has {len(esps) or 'no'} of type 'esp'; to boot by EFI it takes exactly one"
+            message = f"has {len(esps) or 'none'} of type 'esp'; to boot by EFI it takes exactly one"
             yield self.finding("no-esp" if not esps else "two-esps", ("partitions",), message, key=True)
         for index, partition in esps:
             if partition.fs_type not in FAT:

@@ -15,7 +15,7 @@ from os_image_composer.config.merge import merge_templates, origins
 from os_image_composer.config.nearest import did_you_mean
 from os_image_composer.config.template import DiskTemplate, ImageTemplate
 from os_image_composer.config.to_spec import image_spec, local_file
-from os_image_composer.config.yaml_source import MappingNode, ScalarNode, SequenceNode, read_yaml
+from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode, read_yaml
 from os_image_composer.errors import Finding, Origin, TemplateError
 
 __all__ = ["check_template", "load_image_spec"]
@@ -65,17 +65,20 @@ def check_template(template: Path, data: Path) -> tuple[Finding, ...]:
 
 def _check(template: Path, data: Path) -> _Checked:
     user = read_yaml(template)
-    findings = {*check(user, ImageTemplate)[1], *_repeated(user)}
+    findings = {*check(user, ImageTemplate)[1], *_repeated(user), *_empty(user)}
     unknown, default_path = _default_template(user, data)
     findings.update(unknown)
     if default_path is None:
         return _Checked((("template", user),), user, None, _in_order(findings, template))
     default = read_yaml(default_path)
-    findings.update(check(default, ImageTemplate)[1], _repeated(default))
+    findings.update(check(default, ImageTemplate)[1], _repeated(default), _empty(default))
     chain = (("default", default), ("template", user))
     merged = merge_templates([node for _, node in chain])
     model, of_merge = check(merged, ImageTemplate)
-    findings.update(of_merge, _missing(merged), _files(merged), _disk(merged))
+    # What is wrong in one file is wrong in the merge too, but its key path there can have another number.
+    said = {(finding.reference, finding.origin) for finding in findings}
+    of_whole = (*of_merge, *_missing(merged), *_files(merged), *_disk(merged))
+    findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
     return _Checked(chain, merged, model, _in_order(findings, template))
 
 
@@ -134,6 +137,19 @@ def _repeated(node: MappingNode) -> Iterator[Finding]:
                 seen.add(value)
 
 
+def _empty(node: Node, location: Location = (), origin: Origin | None = None) -> Iterator[Finding]:
+    """Keys without a value: a list whose items were all commented out would silently ask for the default."""
+    if isinstance(node, ScalarNode) and node.value is None:
+        hint = "give it a value or remove the line"
+        yield Finding("wrong-type", f"'{key_path(location)}' has no value", origin or node.origin, hint)
+    elif isinstance(node, MappingNode):
+        for entry in node.entries:
+            yield from _empty(entry.node, (*location, entry.key), entry.origin)
+    elif isinstance(node, SequenceNode):
+        for index, item in enumerate(node.items):
+            yield from _empty(item, (*location, index))
+
+
 def _missing(merged: MappingNode) -> Iterator[Finding]:
     for path in REQUIRED:
         node: object = merged
@@ -148,22 +164,21 @@ def _files(merged: MappingNode) -> Iterator[Finding]:
     """Files to copy that cannot be copied."""
     system = merged.get("systemConfig")
     files = system.get("additionalFiles") if isinstance(system, MappingNode) else None
-    for index, item in enumerate(files.items if isinstance(files, SequenceNode) else ()):
+    for item in files.items if isinstance(files, SequenceNode) else ():
         local = _text_at(item, "local") if isinstance(item, MappingNode) else None
         origin = where(item, ("local",))
         if local is None or "\0" in local:
             continue
         path = local_file(local, origin)
-        name = f"'systemConfig.additionalFiles[{index}].local'"
         try:
             mode = path.stat().st_mode
         except OSError as error:
-            message = f"{name} cannot be read: {error.strerror}: '{path}'"
+            message = f"the file to copy, '{path}', cannot be read: {error.strerror}"
             hint = "a relative path begins at the template's folder"
             yield Finding("no-such-file", message, origin, hint)
         else:
             if not stat.S_ISREG(mode):
-                yield Finding("not-a-file", f"{name} is not a regular file: '{path}'", origin)
+                yield Finding("not-a-file", f"what is to be copied, '{path}', is not a regular file", origin)
 
 
 def _disk(merged: MappingNode) -> tuple[Finding, ...]:

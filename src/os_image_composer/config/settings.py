@@ -82,14 +82,18 @@ class Settings:
         temp_dir: Path | None = None,
         log_level: str | None = None,
         log_file: Path | None = None,
+        mirrors: Mapping[str, str] | None = None,
     ) -> Settings:
-        """These settings with what the command line says in place of what it names; None is not said.
+        """These settings with what the command line says in place of what it names; None is not said, and
+        mirrors replace those of their names only. Relative paths begin at the current folder.
 
-        Paths must be absolute. Raises UsageError for a number of workers that is out of range.
+        Raises UsageError for a number of workers that is out of range and for a URL that cannot be a mirror.
         """
         if workers is not None and not 1 <= workers <= MOST_WORKERS:
             raise UsageError("wrong-value", f"--workers cannot be {workers}", hint=f"1 to {MOST_WORKERS}")
-        sources = dict(self.sources)
+        for name, url in (mirrors or {}).items():
+            if problem := mirror_problem(url):
+                raise UsageError("wrong-value", f"the mirror for '{name}' {problem}")
         said = {
             "workers": workers,
             "config_dir": config_dir,
@@ -98,19 +102,21 @@ class Settings:
             "temp_dir": temp_dir,
             "logging.level": log_level,
             "logging.file": log_file,
+            "mirrors": mirrors or None,
         }
-        sources.update({key: COMMAND_LINE for key, value in said.items() if value is not None})
-        cache = cache_dir or self.cache_dir
+        sources = {**self.sources, **{key: COMMAND_LINE for key, value in said.items() if value is not None}}
+        cache = (cache_dir or self.cache_dir).absolute()
         # The default follows the cache, so that a rename from one to the other stays on one file system.
         follows = cache_dir is not None and sources["temp_dir"] == BUILT_IN
         return replace(
             self,
             workers=workers or self.workers,
-            config_dir=config_dir or self.config_dir,
+            config_dir=(config_dir or self.config_dir).absolute(),
             cache_dir=cache,
-            work_dir=work_dir or self.work_dir,
-            temp_dir=temp_dir or (cache / "tmp" if follows else self.temp_dir),
-            logging=Logging(log_level or self.logging.level, log_file or self.logging.file),
+            work_dir=(work_dir or self.work_dir).absolute(),
+            temp_dir=(temp_dir or (cache / "tmp" if follows else self.temp_dir)).absolute(),
+            logging=Logging(log_level or self.logging.level, log_file.absolute() if log_file else self.logging.file),
+            mirrors={**self.mirrors, **{name: url.rstrip("/") for name, url in (mirrors or {}).items()}},
             sources=sources,
         )
 

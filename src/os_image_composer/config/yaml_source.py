@@ -60,8 +60,9 @@ class Entry:
 
     @property
     def origin(self) -> Origin:
-        """Where a reader looks for this value: the value itself, or the key above a list or mapping."""
-        return self.node.origin if isinstance(self.node, ScalarNode) else self.key_origin
+        """Where a reader looks for this value: the value itself, or the key of a list, a mapping or nothing."""
+        written = isinstance(self.node, ScalarNode) and (self.node.text or self.node.value is not None)
+        return self.node.origin if written else self.key_origin
 
 
 @dataclass(frozen=True)

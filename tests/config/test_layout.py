@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from os_image_composer.config.load import check_template, load_image_spec
+from os_image_composer.config.sizes import MIB
+from os_image_composer.errors import Finding
+
+Marked = Callable[[str], Finding]
+Write = Callable[..., Path]
+GOOD = """\
+image: {name: test, version: "1.0"}
+target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
+disk:
+  name: disk
+  size: 2GiB
+  partitionTableType: gpt
+  partitions:
+    - {id: esp, type: esp, fsType: fat32, start: 1MiB, end: 257MiB, mountPoint: /boot/efi}
+    - {id: root, type: linux-root-amd64, fsType: ext4, start: 257MiB, end: "0", mountPoint: /}
+"""
+
+
+def test_a_good_layout_is_read_in_bytes(write: Write, data: Path) -> None:
+    disk = load_image_spec(write(GOOD), data).disk
+    assert disk.size == 2048 * MIB
+    assert [(p.start, p.end) for p in disk.partitions] == [(MIB, 257 * MIB), (257 * MIB, None)]
+    assert [(a.type, a.compression) for a in disk.artifacts] == [("raw", None)]
+
+
+def changed(old: str, new: str) -> str:
+    assert old in GOOD
+    return GOOD.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reference"),
+    [
+        ("start: 257MiB", "start: ▸256MiB", "overlap"),
+        ("start: 257MiB", "start: ▸2MiB", "overlap"),
+        ('end: "0"', "end: ▸2GiB", "outside-disk"),
+        ('end: "0"', "end: ▸200MiB", "outside-disk"),
+        ("size: 2GiB", "size: ▸1000000000", "unaligned"),
+        ("start: 1MiB", "start: ▸0", "outside-disk"),
+        ("start: 257MiB", "start: ▸270000000", "unaligned"),
+        ("id: root", "id: ▸esp", "duplicate-value"),
+        ("type: linux-root-amd64", "type: ▸linux-root-arm64", "wrong-value"),
+        ("type: linux-root-amd64", "type: ▸linux-rot-amd64", "wrong-value"),
+        ("fsType: ext4", "fsType: ▸xfs", "not-built-yet"),
+        ("fsType: ext4", "fsType: ▸zfs", "wrong-value"),
+        ("fsType: ext4", "fsType: ▸vfat", "not-built-yet"),
+        ("fsType: fat32", "fsType: ▸ext4", "wrong-value"),
+        ("type: esp,", "type: esp, typeUUID: ▸0FC63DAF-8483-4772-8E79-3D69D8477DE4,", "wrong-value"),
+        ("type: esp,", "type: esp, typeUUID: ▸x,", "wrong-value"),
+        ("id: root,", "id: root, ▸flags: [esp],", "wrong-value"),
+        ("id: root,", "id: root, ▸index: 2,", "not-built-yet"),
+        ("partitionTableType: gpt", "partitionTableType: ▸mbr", "not-built-yet"),
+        ("  name: disk\n", "  name: disk\n  ▸path: /dev/sda\n", "not-built-yet"),
+        ("  name: disk\n", "  name: disk\n  ▸selectionPolicy: {}\n", "not-built-yet"),
+        ("  name: disk\n", "  name: disk\n  ▸extendLastPartitionToFillDisk: true\n", "not-built-yet"),
+        ("  name: disk\n", "  name: disk\n  artifacts: [{type: ▸qcow2}]\n", "not-built-yet"),
+        ("  name: disk\n", "  name: disk\n  artifacts: [{type: raw, compression: ▸gz}]\n", "not-built-yet"),
+        ("  name: disk\n", "  name: disk\n  artifacts: [{type: ▸img}]\n", "wrong-value"),
+        ("size: 2GiB", "size: ▸2GB2", "wrong-size"),
+        ("size: 2GiB", "size: ▸2PiB", "wrong-size"),
+        ("mountPoint: /boot/efi", "mountPoint: /boot/efi, mountOptions: ▸'a b'", "wrong-value"),
+        ("type: esp,", "type: esp, fsLabel: ▸TWELVELETTER,", "wrong-value"),
+    ],
+)
+def test_a_layout_that_cannot_be_made_is_found_in_its_place(marked: Marked, old: str, new: str, reference: str) -> None:
+    assert marked(changed(old, new)).reference == reference
+
+
+def test_a_disk_without_root_partition_is_refused(marked: Marked) -> None:
+    assert marked(changed(", mountPoint: /}", "}").replace("partitions:", "▸partitions:")).reference == "no-root"
+
+
+def test_two_root_partitions_are_refused(write: Write, data: Path) -> None:
+    findings = check_template(write(changed("/boot/efi", "/")), data)
+    assert "duplicate-value" in [finding.reference for finding in findings]
+
+
+def test_booting_by_efi_takes_an_efi_system_partition(write: Write, data: Path) -> None:
+    findings = check_template(write(changed("type: esp, ", "")), data)
+    assert "no-esp" in [finding.reference for finding in findings]
+
+
+def test_two_efi_system_partitions_are_refused(marked: Marked) -> None:
+    second = "    - {id: b, type: esp, fsType: vfat, start: 257MiB, end: 300MiB}\n    - {id: root"
+    text = changed("    - {id: root", second).replace('start: 257MiB, end: "0"', 'start: 300MiB, end: "0"')
+    assert marked(text.replace("partitions:", "▸partitions:")).reference == "two-esps"
+
+
+def test_the_efi_system_partition_may_be_named_by_its_guid(write: Write, data: Path) -> None:
+    text = changed("type: esp,", "typeUUID: c12a7328-f81f-11d2-ba4b-00a0c93ec93b,")
+    assert check_template(write(text), data) == ()
+
+
+def test_fat32_needs_its_number_of_clusters(marked: Marked) -> None:
+    assert (
+        marked(changed("fat32, start: 1MiB, end: 257MiB", "▸fat32, start: 1MiB, end: 34MiB")).reference == "too-small"
+    )
+
+
+def test_a_third_partition_with_files_is_not_built_yet(write: Write, data: Path) -> None:
+    extra = '    - {id: data, fsType: ext4, start: 1GiB, end: "0", mountPoint: /srv}\n'
+    text = changed('start: 257MiB, end: "0"', "start: 257MiB, end: 1GiB") + extra
+    assert {finding.reference for finding in check_template(write(text), data)} == {"not-built-yet"}
+    empty = extra.replace("fsType: ext4, ", "").replace(", mountPoint: /srv", "")
+    assert check_template(write(text.replace(extra, empty)), data) == ()
+
+
+def test_the_layout_is_checked_also_when_something_else_is_wrong(write: Write, data: Path) -> None:
+    findings = check_template(write("unknown: 1\n" + changed("start: 257MiB", "start: 256MiB")), data)
+    assert [finding.reference for finding in findings] == ["unknown-key", "overlap"]
