@@ -1,0 +1,120 @@
+"""One job of the sandbox, from request to report.
+
+    python -I FOLDER LIFELINE REPORT      (both are numbers of inherited descriptors)
+
+This process enters the user and mount namespaces and stays their keeper; its child is PID 1 inside and builds the
+mounts; PID 1's child is the program, or does the verb.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from . import init, mounts, namespaces, syscalls, walk
+from .request import Channel, Request
+
+Verb = Callable[[Request, Sequence[int], Channel], None]
+
+#: Verb → the module that has it. Imported before ids are switched.
+_VERBS = {
+    "unpack": "unpack",
+    "digest": "digest",
+    "fingerprint": "digest",
+    "survey": "digest",
+    "remove": "layers",
+    "project": "layers",
+    "edit": "files",
+    "read": "files",
+    "glob": "files",
+}
+
+
+def main() -> None:
+    lifeline, report = int(sys.argv[1]), int(sys.argv[2])
+    os.set_inheritable(lifeline, False)
+    os.set_inheritable(report, False)
+    sys.setrecursionlimit(20_000)  # one frame or two for a directory's depth
+    data = os.fdopen(0, "rb", buffering=1 << 18, closefd=False)
+    channel = Channel(data, report)
+    try:
+        request: Request = json.loads(data.readline())
+        verb = _verb(request["verb"])
+        fds = namespaces.enter(request["ids"], _raise_limit(request["sources"]))
+        namespaces.isolate(request["network"])
+    except Exception as error:
+        channel.refuse(error)
+        os._exit(1)
+    first = os.fork()
+    if first == 0:
+        status = 1
+        try:
+            status = _inside(request, fds, channel, lifeline, verb)
+        except Exception as error:
+            channel.refuse(error)
+        finally:
+            os._exit(status)
+    os.close(lifeline)
+    os.waitpid(first, 0)
+    if request["scratch"] is not None:
+        with contextlib.suppress(OSError):
+            syscalls.umount("/")
+        with contextlib.suppress(OSError):  # what is left, the build process removes or reports
+            _clear(fds[request["scratch"]])
+    os._exit(0)
+
+
+def _verb(name: str) -> Verb | None:
+    if name == "run":
+        return None
+    verb: Verb = getattr(importlib.import_module(f".{_VERBS[name]}", __package__), name)
+    return verb
+
+
+def _raise_limit(sources: list[str]) -> list[str]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return sources
+
+
+def _inside(request: Request, fds: Sequence[int], channel: Channel, lifeline: int, verb: Verb | None) -> int:
+    """As PID 1."""
+    syscalls.die_with_parent(signal.SIGKILL)
+    os.setsid()
+    os.umask(0)
+    syscalls.set_names(b"localhost", b"(none)")
+    if not request["network"]:
+        syscalls.loopback_up()
+    if request["root"] is not None:
+        mounts.Builder(request, fds).build(request["root"])
+    syscalls.drop_mknod()
+    stdin = channel.receive(request["stdin_size"]) if request["stdin_size"] else b""
+
+    def work() -> int:
+        if verb is None:
+            return init.run_program(channel, request["argv"], request["env"], request["cwd"], stdin)
+        try:
+            verb(request, fds, channel)
+        except (Exception, RecursionError) as error:
+            channel.refuse(error)
+            return 1
+        return 0
+
+    status = init.watch(lifeline, work)
+    channel.tell({"status": status})
+    return 0
+
+
+def _clear(scratch: int) -> None:
+    folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=scratch)
+    try:
+        walk.clear(folder)
+    finally:
+        os.close(folder)

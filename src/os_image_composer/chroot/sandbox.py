@@ -1,0 +1,258 @@
+"""The only door to run a program in a tree, and to touch files that belong to subordinate ids.
+
+A helper process of ours (helper/) enters namespaces of its own, builds the root filesystem and runs one program or
+does one verb. Nothing is mounted on the host, nothing stays when the build ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from os_image_composer.chroot.asking import Asking
+from os_image_composer.chroot.feeding import archive_chunks, contents, told
+from os_image_composer.chroot.ids import IdMap
+from os_image_composer.chroot.job import Completed, Edit, Job, Tree
+from os_image_composer.chroot.process import Collector
+from os_image_composer.chroot.session import Message, Session
+from os_image_composer.chroot.tree import Survey, TarSource, TreeDigest, Xattr
+from os_image_composer.errors import ComposerError, SandboxError, StepError
+
+READ_LIMIT = 64 << 20
+
+
+class Sandbox:
+    """Runs jobs, several at once from as many threads.
+
+    `scratch` is an existing directory on the filesystem that holds the layers (an overlay's upper and work
+    directories must share a mount). After a build that was killed, what is left there is for `remove`.
+    """
+
+    def __init__(self, ids: IdMap, scratch: Path) -> None:
+        self.ids = ids
+        self._scratch = scratch
+        self._lock = threading.Lock()
+        self._sessions: set[Session] = set()
+        self._stopped = False
+
+    def run(self, job: Job, on_line: Callable[[str], None] | None = None) -> Completed:
+        """Run a program to its end, whatever its status. Of a long output the last MiB are kept; `on_line` is
+        called in this thread. Raises StepError `program-missing`, `mount-point-missing`, SandboxError."""
+        collector = Collector(on_line)
+        with self._folder() as scratch:
+            asking = Asking("run", self.ids, scratch, job)
+            status = self._talk([asking.line(), job.stdin], collector)
+        return Completed(status, collector.finish())
+
+    def new_layer(self, path: Path) -> None:
+        """Make an empty directory that belongs to root inside. Raises FileExistsError."""
+        path.mkdir(mode=0o755)
+        path.chmod(0o755)  # whatever the umask
+        self._give(path)
+
+    def new_file(self, path: Path, size: int) -> None:
+        """Make a sparse file of `size` bytes that root inside may write, as a writable bind. `own` ends that."""
+        with path.open("xb") as file:
+            file.truncate(size)
+        self._give(path)
+
+    def own(self, path: Path) -> None:
+        """The caller's own again: a file of `new_file`."""
+        if path.stat().st_uid != os.geteuid():
+            os.chown(path, os.geteuid(), os.getegid())
+
+    def unpack(self, into: Path, archives: Sequence[TarSource]) -> None:
+        """Unpack archives over one another into a layer, in order. Raises TrustError for what no package may
+        hold (`path-leads-out`, `device-node`, `id-out-of-range`…), StepError for what cannot be written."""
+        asking = Asking("unpack", self.ids)
+        asking.options = {"paths": [asking.source(into)], "archives": [a.name for a in archives]}
+        self._talk(_chain([asking.line()], archive_chunks(archives)))
+
+    def digest(self, path: Path, clamp: int) -> TreeDigest:
+        """Of a layer or any tree; mtimes later than `clamp` (seconds since the epoch) count as `clamp`."""
+        asking = Asking("digest", self.ids)
+        asking.options = {"paths": [asking.source(path)], "clamp": clamp}
+        answer = self._answer(asking)
+        return TreeDigest(answer["sha256"], answer["entries"], answer["bytes"])
+
+    def fingerprint(self, paths: Sequence[Path]) -> tuple[str, ...]:
+        """Of each tree: changes with names, types, modes, sizes and mtimes; no content is read."""
+        asking = Asking("fingerprint", self.ids)
+        asking.options = {"paths": [asking.source(path) for path in paths]}
+        return tuple(self._answer(asking)["fingerprints"]) if paths else ()
+
+    def remove(self, paths: Sequence[Path]) -> None:
+        """Remove directories with all that is in them, whoever owns it; what is not there is no error.
+        Works after `stop`, too."""
+        present = [path for path in paths if path.is_dir() and not path.is_symlink()]
+        if os.geteuid() == 0:  # whose own directories, between the layers, are not root's inside
+            for path in present:
+                shutil.rmtree(path)
+            return
+        if present:
+            asking = Asking("remove", self.ids)
+            asking.options = {"paths": [asking.source(path) for path in present]}
+            self._talk([asking.line()], always=True)
+        for path in present:
+            path.rmdir()
+
+    def edit(self, tree: Tree, edits: Sequence[Edit]) -> None:
+        """Change the merged tree, in order; what changes is written to its upper. Files replace files and
+        symlinks, parents are made (0755, root)."""
+        if tree.upper is None:
+            raise ValueError("a tree without upper directory cannot be edited")
+        with self._folder() as scratch:
+            asking = Asking("edit", self.ids, scratch, tree=tree)
+            asking.options = {"edits": [told(edit) for edit in edits]}
+            self._talk(_chain([asking.line()], contents(edits)))
+
+    def read(self, tree: Tree, paths: Sequence[str]) -> dict[str, bytes]:
+        """Contents of regular files by the path asked for, symlinks followed inside; missing ones are left out.
+        Raises StepError `file-too-large` above READ_LIMIT."""
+        found: dict[str, bytearray] = {}
+        current = bytearray()
+
+        def hear(message: Message) -> None:
+            nonlocal current
+            if "file" in message.value:
+                current = found.setdefault(message.value["file"], bytearray())
+            current += message.payload
+
+        self._read(tree, list(paths), READ_LIMIT, hear)
+        return {path: bytes(content) for path, content in found.items()}
+
+    def glob(self, tree: Tree, pattern: str) -> tuple[str, ...]:
+        """Paths that match, without leading slash, sorted: `*`, `?`, `[…]`, and `**` for any number of
+        directories. Hidden names match, too."""
+        return tuple(self._of_tree("glob", tree, {"pattern": pattern})["paths"])
+
+    def export(self, tree: Tree, files: Mapping[str, Path]) -> None:
+        """Copy regular files to paths of the host, where they belong to the caller and appear whole.
+        Raises StepError `file-missing`."""
+        with contextlib.ExitStack() as stack:
+            writing = _Export(files, stack)
+            self._read(tree, list(files), None, writing.hear)
+            missing = sorted(set(files) - set(writing.parts))
+            if missing:
+                raise StepError("file-missing", f"{missing[0]} is no regular file of the tree")
+            writing.publish()
+
+    def project(self, tree: Tree, patterns: Sequence[str], into: Path) -> None:
+        """Fill `into`, an empty layer (made when it is missing), with what matches, of a directory all of it:
+        owner, mode, mtime, attributes and parent directories are kept."""
+        if not into.exists():
+            self.new_layer(into)
+        with self._folder() as scratch:
+            asking = Asking("project", self.ids, scratch, tree=tree)
+            asking.options = {"patterns": list(patterns), "into": asking.source(into)}
+            self._talk([asking.line()])
+
+    def survey(self, tree: Tree) -> Survey:
+        """What a filesystem for the merged tree must hold."""
+        answer = self._of_tree("survey", tree, {})
+        found = (Xattr(path, name, bytes.fromhex(value)) for path, name, value in answer["xattrs"])
+        return Survey(answer["entries"], answer["bytes"], tuple(found))
+
+    def stop(self) -> None:
+        """Kill all running jobs and refuse new ones: they raise SandboxError `stopped`. From any thread."""
+        with self._lock:
+            self._stopped = True
+            running = tuple(self._sessions)
+        for session in running:
+            session.stop()
+
+    # --- one run of the helper -----------------------------------------------------------------------------
+
+    def _talk(
+        self,
+        data: Iterable[bytes],
+        collector: Collector | None = None,
+        on_message: Callable[[Message], None] = lambda message: None,
+        always: bool = False,
+    ) -> int:
+        session = Session()
+        with self._lock:
+            if self._stopped and not always:
+                raise SandboxError("stopped", "the build was stopped")
+            self._sessions.add(session)
+        try:
+            return session.talk(data, collector or Collector(), on_message)
+        finally:
+            with self._lock:
+                self._sessions.discard(session)
+
+    def _answer(self, asking: Asking) -> dict[str, Any]:
+        answers: list[dict[str, Any]] = []
+        self._talk([asking.line()], on_message=lambda message: answers.append(message.value))
+        if len(answers) != 1:
+            raise SandboxError("sandbox-failed", f"{asking.verb} gave {len(answers)} answers")
+        return answers[0]
+
+    def _of_tree(self, verb: str, tree: Tree, options: dict[str, Any]) -> dict[str, Any]:
+        with self._folder() as scratch:
+            return self._answer(Asking(verb, self.ids, scratch, tree=_read_only(tree), options=options))
+
+    def _read(self, tree: Tree, paths: list[str], limit: int | None, hear: Callable[[Message], None]) -> None:
+        with self._folder() as scratch:
+            asking = Asking("read", self.ids, scratch, tree=_read_only(tree))
+            asking.options = {"paths": paths, "limit": limit}
+            self._talk([asking.line()], on_message=hear)
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """The scratch directory of one job. The helper empties it; what a killed one leaves is removed here."""
+        path = Path(tempfile.mkdtemp(prefix="job-", dir=self._scratch))
+        try:
+            self._give(path)
+            yield path
+        finally:
+            try:
+                path.rmdir()
+            except OSError:
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(ComposerError, OSError):
+                    self.remove([path])
+
+    def _give(self, path: Path) -> None:
+        uid, gid = self.ids.root
+        if (uid, gid) != (os.geteuid(), os.getegid()):
+            os.chown(path, uid, gid)
+
+
+class _Export:
+    """Files on their way out, each beside its place until all are there."""
+
+    def __init__(self, files: Mapping[str, Path], stack: contextlib.ExitStack) -> None:
+        self.files = files
+        self.stack = stack
+        self.parts: dict[str, Path] = {}
+        self.current = ""
+
+    def hear(self, message: Message) -> None:
+        if "file" in message.value:
+            self.current = message.value["file"]
+            target = self.files[self.current]
+            self.parts[self.current] = target.with_name(f".{target.name}.part")
+            self.stack.callback(self.parts[self.current].unlink, missing_ok=True)
+            self.parts[self.current].write_bytes(b"")
+        with self.parts[self.current].open("ab") as file:
+            file.write(message.payload)
+
+    def publish(self) -> None:
+        for name, part in self.parts.items():
+            part.replace(self.files[name])
+
+
+def _read_only(tree: Tree) -> Tree:
+    return tree if tree.upper is None else Tree((*tree.lower, tree.upper))
+
+
+def _chain(first: Iterable[bytes], second: Iterable[bytes]) -> Iterator[bytes]:
+    yield from first
+    yield from second
