@@ -72,16 +72,7 @@ class Console:
     def pump(self) -> tuple[str, ...]:
         """Read what has come and give the lines that it completed. Never waits."""
         fresh: list[str] = []
-        while not self.closed:
-            try:
-                data = self._port.recv(65536)
-            except BlockingIOError:
-                break
-            except OSError:
-                data = b""
-            if not data:
-                self.closed = True
-                break
+        while data := self.read():
             text = self._plain.feed(data)
             self._unread += text
             *done, self._rest = (self._rest + text).split("\n")
@@ -91,6 +82,17 @@ class Console:
             for line in fresh:
                 self._heard(line)
         return tuple(fresh)
+
+    def read(self) -> bytes:
+        """What has come, as it came; nothing when nothing has. Never waits; notices the end."""
+        try:
+            data = b"" if self.closed else self._port.recv(65536)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        self.closed = not data
+        return data
 
     def expect(self, pattern: str, seconds: float) -> str:
         """Wait until `pattern` (a regular expression) appears in what was printed since the last `expect`, and
@@ -118,7 +120,7 @@ class Console:
         """Type `text` (no newline is added)."""
         self._port.setblocking(True)
         try:
-            self._port.sendall(text.encode())
+            self._port.sendall(text.encode("utf-8", "surrogateescape"))
         except OSError as error:
             raise BootError("boot-console-closed", "the guest no longer listens", cause=str(error)) from error
         finally:

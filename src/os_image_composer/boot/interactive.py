@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
+import contextlib
+import os
+import select
+import sys
+import termios
+import tty
+from collections.abc import Iterator
 from pathlib import Path
 
-from os_image_composer.boot.firmware import find_firmware
-from os_image_composer.boot.qemu import SEARCH, Machine, find_program, qemu_argv
-from os_image_composer.errors import BootError
+from os_image_composer.boot.qemu import Machine, run_guest
+from os_image_composer.build.clock import Clock
+from os_image_composer.errors import UsageError
+
+LEAVE = b"\x1d"  # Ctrl-], as in telnet and virsh: Ctrl-C is for the guest
 
 
-def run_in_terminal(image: Path, machine: Machine, scratch: Path | None = None) -> int:
-    """Boot `image` (it is not changed) until the guest switches itself off or Ctrl-A X; gives QEMU's exit status.
-    The terminal belongs to QEMU meanwhile, so it also gets the Ctrl-C."""
-    program, firmware = find_program(), machine.firmware or find_firmware()
-    if not image.is_file():
-        raise BootError("boot-image-missing", f"there is no image {image}")
-    with tempfile.TemporaryDirectory(prefix="boot-", dir=scratch) as folder:
-        variables = Path(folder, "variables.fd")
-        shutil.copyfile(firmware.variables, variables)
-        argv = qemu_argv(
-            program, image.resolve(), machine, firmware, variables, ports=("stdio,mux=on,signal=off", "null")
-        )
-        environment = {"PATH": SEARCH, "TMPDIR": folder, "LC_ALL": "C.UTF-8"}
-        return subprocess.run(argv, env=environment, check=False).returncode
+def run_in_terminal(image: Path, clock: Clock, machine: Machine) -> None:
+    """Boot `image` (it is not changed) until the guest switches itself off or the user types Ctrl-].
+    Raises UsageError without a terminal."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("no-terminal", "an interactive boot needs a terminal", hint="leave --interactive out")
+    keys, screen = sys.stdin.fileno(), sys.stdout.fileno()
+    with run_guest(image, machine, clock) as guest, _raw(keys):
+        while not guest.console.closed:
+            ready, _, _ = select.select([guest.console, keys], [], [])
+            if guest.console in ready:
+                os.write(screen, guest.console.read())
+            if keys in ready:
+                typed = os.read(keys, 1024)
+                if not typed or LEAVE in typed:
+                    return
+                guest.console.send(typed.decode("utf-8", "surrogateescape"))
+
+
+@contextlib.contextmanager
+def _raw(keys: int) -> Iterator[None]:
+    before = termios.tcgetattr(keys)
+    tty.setraw(keys)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(keys, termios.TCSADRAIN, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from os_image_composer.boot.console import Console
 from os_image_composer.boot.firmware import Firmware, find_firmware
 from os_image_composer.boot.smbios import Credential, smbios_arguments
 from os_image_composer.build.clock import Clock
+from os_image_composer.chroot.process import Process
 from os_image_composer.errors import BootError
 
 PROGRAM = "qemu-system-x86_64"
@@ -48,15 +50,20 @@ class Guest:
 
     console: Console
     report: Console
-    process: subprocess.Popen[bytes]
-    log: Path
+    process: Process
 
-    def running(self) -> bool:
-        return self.process.poll() is None
+    def status(self) -> int | None:
+        """QEMU's exit status, None while it runs."""
+        try:
+            return self.process.wait(0)
+        except TimeoutError:
+            return None
 
     def complaint(self) -> tuple[str, ...]:
-        """What QEMU itself printed."""
-        return tuple(self.log.read_text("utf-8", "replace").splitlines()[-20:])
+        """What QEMU itself printed, once it has ended."""
+        os.set_blocking(self.process.output.fileno(), False)
+        said = self.process.output.read(1 << 16) or b""
+        return tuple(said.decode("utf-8", "replace").splitlines()[-20:])
 
 
 def qemu_argv(
@@ -80,7 +87,7 @@ def qemu_argv(
         *("-drive", f"if=pflash,unit=1,format=raw,file={_value(variables)}"),
         *("-drive", f"if=virtio,format=raw,snapshot=on,cache=unsafe,file={_value(image)}"),
         *("-device", "virtio-rng-pci"),
-        *("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0"),
+        *("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0,romfile="),
         *("-chardev", f"{ports[0]},id=console", "-serial", "chardev:console"),
         *("-chardev", f"{ports[1]},id=report", "-serial", "chardev:report"),
         *smbios_arguments(credentials),
@@ -121,36 +128,18 @@ def run_guest(
             credentials,
             (f"socket,fd={fds[0]}", f"socket,fd={fds[1]}"),
         )
-        process = stack.enter_context(_held(argv, fds, folder))
+        process = Process(
+            (sys.executable, "-I", str(LIFELINE), *argv),
+            env={"PATH": SEARCH, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.PIPE,
+            cwd=folder,
+            keep=fds,
+            clock=clock,
+        )
+        stack.enter_context(process)
         console_end.close()
         report_end.close()
-        yield Guest(Console(console, clock, heard), Console(report, clock), process, folder / "qemu.log")
-
-
-@contextlib.contextmanager
-def _held(argv: tuple[str, ...], fds: tuple[int, ...], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with this block, and with this program however that ends (see lifeline)."""
-    with (folder / "qemu.log").open("wb") as log:
-        process = subprocess.Popen(
-            (sys.executable, "-I", str(LIFELINE), *argv),
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            pass_fds=fds,
-            start_new_session=True,
-            cwd=folder,
-            env={"PATH": SEARCH, "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"},
-        )
-    assert process.stdin is not None
-    try:
-        yield process
-    finally:
-        process.stdin.close()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        yield Guest(Console(console, clock, heard), Console(report, clock), process)
 
 
 def find_program() -> str:

@@ -37,10 +37,11 @@ def boot_image(
     with run_guest(image, machine or Machine(), clock, report_credentials(probes), heard, scratch) as guest:
         watch = _Watch(guest, clock, limit)
         evidence = watch.until_known()
-        if not evidence.console and not guest.running() and guest.process.returncode:
+        status = guest.status()
+        if status and not evidence.console:
             raise BootError(
                 "boot-qemu-failed",
-                f"QEMU ended at once with status {guest.process.returncode}",
+                f"QEMU ended at once with status {status}",
                 detail=guest.complaint(),
             )
     return judge(evidence)
@@ -77,7 +78,7 @@ class _Watch:
         if self._heard(END):
             self._known = now
             return True
-        if not self._guest.running():
+        if self._guest.status() is not None:
             self._wait(0.0)
             if self._heard(END):
                 self._known = now
@@ -113,7 +114,7 @@ class _Watch:
         """Whether the guest that has reported switches itself off."""
         self._deadline = self._clock.elapsed() + POWER_OFF
         while self._heard(END) and self._clock.elapsed() < self._deadline:
-            if not self._guest.running():
+            if self._guest.status() is not None:
                 return True
             self._wait(0.2)
         return False

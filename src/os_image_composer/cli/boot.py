@@ -19,7 +19,7 @@ ALIVE = 3
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: os-image-composer boot workspace/minimal/minimal.raw --timeout 300")(boot)
+    app.command(epilog="\b\nExample:\n  os-image-composer boot workspace/minimal/minimal.raw --timeout 300")(boot)
 
 
 def boot(
@@ -30,7 +30,7 @@ def boot(
     accel: Annotated[Accelerator, typer.Option(help="How QEMU runs the guest.")] = Accelerator.TCG,
     show_console: Annotated[bool, typer.Option("--console", help="Show the guest's console.")] = False,
     interactive: Annotated[
-        bool, typer.Option("--interactive", "-i", help="Give me the console; Ctrl-A X ends it.")
+        bool, typer.Option("--interactive", "-i", help="Give me the console; Ctrl-] ends it.")
     ] = False,
     console_log: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the console here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
@@ -40,13 +40,16 @@ def boot(
     Exit code 0: it booted, nothing failed. 1: it did not, or a unit failed. 3: the firmware started it, nothing
     else is known. The guest is asked to report about itself; that needs systemd 256, else the console is read.
     """
+    from os_image_composer.build.clock import SystemClock
+
     machine = Machine(accelerator=accel, memory=memory, cpus=cpus)
     if interactive:
         from os_image_composer.boot.interactive import run_in_terminal
 
-        raise typer.Exit(run_in_terminal(image, machine))
+        print("booting; Ctrl-] ends it", file=sys.stderr)
+        run_in_terminal(image, SystemClock(), machine)
+        return
     from os_image_composer.boot.trial import boot_image
-    from os_image_composer.build.clock import SystemClock
 
     heard = (lambda line: print(line, file=sys.stderr, flush=True)) if show_console else None
     verdict = boot_image(image, SystemClock(), machine=machine, limit=timeout, heard=heard)

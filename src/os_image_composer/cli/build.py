@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: os-image-composer build image-templates/debian13-x86_64-minimal-raw.yml")(build)
+    app.command(epilog="\b\nExample:\n  os-image-composer build image-templates/debian13-x86_64-minimal-raw.yml")(build)
 
 
 def build(

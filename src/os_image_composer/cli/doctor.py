@@ -16,7 +16,7 @@ _MARKS = {"ok": "ok     ", "warning": "warning", "failed": "FAILED "}
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: os-image-composer doctor --self-test")(doctor)
+    app.command(epilog="\b\nExample:\n  os-image-composer doctor --self-test")(doctor)
 
 
 def doctor(

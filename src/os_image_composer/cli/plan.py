@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: os-image-composer plan image-templates/debian13-x86_64-minimal-raw.yml")(plan)
+    app.command(epilog="\b\nExample:\n  os-image-composer plan image-templates/debian13-x86_64-minimal-raw.yml")(plan)
 
 
 def plan(

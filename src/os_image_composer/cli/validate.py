@@ -13,7 +13,9 @@ from os_image_composer.cli.options import global_options, settings_of
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: os-image-composer validate image-templates/debian13-x86_64-minimal-raw.yml")(validate)
+    app.command(epilog="\b\nExample:\n  os-image-composer validate image-templates/debian13-x86_64-minimal-raw.yml")(
+        validate
+    )
 
 
 def validate(

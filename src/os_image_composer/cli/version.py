@@ -8,7 +8,7 @@ from os_image_composer import __version__
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="Example: os-image-composer version")(version)
+    app.command(epilog="\b\nExample:\n  os-image-composer version")(version)
 
 
 def version() -> None:
