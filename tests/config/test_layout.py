@@ -66,6 +66,8 @@ def changed(old: str, new: str) -> str:
         ("  name: disk\n", "  name: disk\n  artifacts: [{type: ▸img}]\n", "wrong-value"),
         ("size: 2GiB", "size: ▸2GB2", "wrong-size"),
         ("size: 2GiB", "size: ▸2PiB", "wrong-size"),
+        ("mountPoint: /boot/efi", "mountPoint: ▸'/boot efi'", "wrong-value"),
+        ("mountPoint: /boot/efi", "mountPoint: ▸boot", "wrong-value"),
         ("mountPoint: /boot/efi", "mountPoint: /boot/efi, mountOptions: ▸'a b'", "wrong-value"),
         ("type: esp,", "type: esp, fsLabel: ▸TWELVELETTER,", "wrong-value"),
     ],

@@ -107,6 +107,9 @@ def test_a_value_that_asks_for_nothing_is_no_finding(write: Write, data: Path, t
         user("home: ▸/home/../etc"),
         user("home: ▸/home//ada"),
         user("shell: ▸bash"),
+        user("shell: ▸/"),
+        user("shell: ▸/bin/sh:x"),
+        user("home: ▸'/home/a:0'"),
         user("groups: [▸'a,b']"),
         user("password: ▸$6$short"),
         user(f"hash_algo: ▸sha256, password: $6$salt${'x' * 86}"),
@@ -167,6 +170,7 @@ def test_a_password_that_is_a_number_is_not_shown_either(marked: Marked) -> None
     [
         SYSTEM + "  users:\n    - name: ada\n    - name: ▸ada\n",
         SYSTEM + "  packages: [jq, tmux, ▸jq]\n",
+        SYSTEM + "  kernel: {packages: [linux-image-amd64, ▸linux-image-amd64]}\n",
     ],
 )
 def test_what_one_file_says_twice_is_found_at_the_second(marked: Marked, text: str) -> None:

@@ -30,8 +30,13 @@ REQUIRED = (
     "systemConfig.kernel.cmdline",
     "systemConfig.kernel.packages",
 )
-# Lists whose items are told apart by one key.
-KEYED = (("users", "name"), ("additionalFiles", "final"))
+# Lists in which nothing stands twice, and the key that tells their items apart.
+NO_TWICE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
+    (("systemConfig", "users"), ("name",)),
+    (("systemConfig", "additionalFiles"), ("final",)),
+    (("systemConfig", "packages"), ()),
+    (("systemConfig", "kernel", "packages"), ()),
+)
 
 
 @dataclass(frozen=True)
@@ -115,21 +120,24 @@ def _default_template(user: MappingNode, data: Path) -> tuple[tuple[Finding, ...
         hint = (f"{near} " if near else "") + "there is " + (", ".join(siblings) or "no distribution data at all")
         message = f"there is no distribution data for 'target.{key}: {word}'"
         return (Finding("unknown-target", message, where(user, ("target", key)), hint),), None
-    os, dist, arch, image_type = words
-    if not (os and dist and arch and image_type) or (os, dist, arch, image_type) not in known:
-        return (), None
+    # Of an image type that is not known the check of the file has told; another's default serves to find the rest.
+    types = [target[3] for target in known if list(target[:3]) == words[:3]]
+    image_type = words[3] if words[3] in types else types[0]
+    os, dist, arch = (word or "" for word in words[:3])
     return (), default_template_path(data, spec.Target(os, dist, arch, image_type))
 
 
 def _repeated(node: MappingNode) -> Iterator[Finding]:
-    """Two users of one name, or two files for one place, in one template."""
-    system = node.get("systemConfig")
-    for list_key, key in KEYED:
-        items = system.get(list_key) if isinstance(system, MappingNode) else None
+    """What one template says twice: two users of one name, two files for one place, a package."""
+    for list_location, key in NO_TWICE:
+        items: Node | None = node
+        for part in list_location:
+            items = items.get(part) if isinstance(items, MappingNode) else None
         seen: set[str] = set()
         for index, item in enumerate(items.items if isinstance(items, SequenceNode) else ()):
-            value = _text_at(item, key) if isinstance(item, MappingNode) else None
-            location: Location = ("systemConfig", list_key, index, key)
+            location: Location = (*list_location, index, *key)
+            named = item.get(key[0]) if key and isinstance(item, MappingNode) else item
+            value = named.text if isinstance(named, ScalarNode) else None
             if value in seen:
                 message = f"'{key_path(location)}' is '{value}' a second time"
                 yield Finding("duplicate-value", message, where(node, location))

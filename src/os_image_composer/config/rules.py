@@ -136,6 +136,18 @@ def image_path(value: str) -> str:
     return value
 
 
+def field_path(value: str) -> str:
+    """A path that stands in a table of the image: passwd(5) divides its fields by ':', fstab(5) by blanks."""
+    if any(character in ": \t#" for character in value):
+        raise wrong("wrong-value", f"'{value}' cannot hold ':', '#' or blanks")
+    return image_path(value)
+
+
+def program(value: str) -> str:
+    """The path of a program, as passwd(5) names a login shell."""
+    return image_file(field_path(value))
+
+
 def image_file(value: str) -> str:
     if image_path(value) == "/":
         raise wrong("wrong-value", "'/' is not a file")

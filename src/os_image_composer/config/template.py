@@ -7,7 +7,7 @@ Lists and mappings hold what one file says, or the merge of several; `load` make
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
@@ -33,26 +33,17 @@ LATER_FILE_SYSTEMS = ("btrfs", "erofs", "ext2", "ext3", "fat16", "linux-swap", "
 # What a hash's crypt(5) prefix says about hash_algo.
 PREFIXES = {"sha512": ("$6$",), "sha256": ("$5$",), "bcrypt": ("$2a$", "$2b$", "$2y$")}
 
-Item = TypeVar("Item")
 Text = Annotated[str, AfterValidator(rules.single_line)]
 Account = Annotated[str, AfterValidator(pattern(ACCOUNT, ACCOUNT_HINT))]
 Package = Annotated[str, AfterValidator(rules.package)]
-ImagePath = Annotated[str, AfterValidator(rules.image_path)]
+FieldPath = Annotated[str, AfterValidator(rules.field_path)]
+Program = Annotated[str, AfterValidator(rules.program)]
 ImageFile = Annotated[str, AfterValidator(rules.image_file)]
 Size = Annotated[int, BeforeValidator(rules.size)]
 Later = Annotated[Any, AfterValidator(not_built())]
 LaterList = Annotated[Any, AfterValidator(not_built(lambda value: value == []))]
 LaterSwitch = Annotated[bool, AfterValidator(not_built(lambda value: not value))]
-
-
-def _unique(items: list[Item]) -> list[Item]:
-    for index, item in enumerate(items):
-        if item in items[:index]:
-            raise wrong("duplicate-value", f"names '{item}' twice", "remove one", at=str(index))
-    return items
-
-
-Packages = Annotated[list[Package], AfterValidator(_unique)]
+Packages = list[Package]
 
 
 class Section(BaseModel):
@@ -126,7 +117,7 @@ class PartitionTemplate(Section):
     ) = None
     start: Size
     end: Annotated[int | None, BeforeValidator(rules.partition_end)]
-    mount_point: ImagePath | None = None
+    mount_point: FieldPath | None = None
     mount_options: (
         Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9=,._:+/@%-]+", "options divided by commas"))] | None
     ) = None
@@ -182,8 +173,8 @@ class UserTemplate(Section):
     startup_script: Annotated[str, AfterValidator(not_built(lambda value: value == ""))] | None = None
     groups: list[Account] = []
     sudo: bool | None = None
-    home: ImagePath | None = None
-    shell: ImageFile | None = None
+    home: FieldPath | None = None
+    shell: Program | None = None
 
     @model_validator(mode="after")
     def hash_is_what_it_says(self) -> UserTemplate:
