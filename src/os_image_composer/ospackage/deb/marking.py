@@ -7,7 +7,7 @@ The rules (observed with apt 3.0's default solver; `solve` proves the outcome an
  3. A demand that a marked package meets adds nothing.
  4. Otherwise its solutions are tried in this order: alternatives from left to right; within one alternative a
     protected package, the package of that very name, Essential, Important, the better Priority
-    (required < important < standard < optional < extra), the name that the indexes mention first.
+    (required < important < standard < optional < extra), the name that the indexes first mention last.
  5. A package is not tried when one of its demands has no solution among the candidates.
  6. A package that excludes a protected one is not tried; one that excludes a marked, unprotected one unmarks it.
  7. The exclusions of protected packages take what they exclude out of the candidates.
@@ -154,7 +154,8 @@ class _Marks:
         ranks = [self._rank(p, target) for p in several]
         if len(set(ranks)) == len(ranks):
             return several
-        return sorted(several, key=lambda p: (self._rank(p, target), self.available.mention(p.name)))
+        several = sorted(several, key=lambda p: self.available.mention(p.name), reverse=True)
+        return sorted(several, key=lambda p: self._rank(p, target))
 
     def _exclude(self, package: Package, protected: bool, early: bool) -> bool:
         sound = True

@@ -106,7 +106,7 @@ class _Proof:
         jobs += [
             self._pool.Job(solv.Job.SOLVER_FAVOR | one, self._ids[p.name]) for p in favour if p.name in self._ids
         ]
-        solver = self._pool.Solver()
+        self._solver = solver = self._pool.Solver()  # kept: problems and rules point into it
         solver.set_flag(solv.Solver.SOLVER_FLAG_IGNORE_RECOMMENDED, 1)
         self._problems = solver.solve(jobs)
         if self._problems:
