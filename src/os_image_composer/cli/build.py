@@ -40,13 +40,15 @@ def build(
     from os_image_composer.build.clock import SystemClock
     from os_image_composer.cli.progress import JsonLines
     from os_image_composer.config.load import load_image_spec
-    from os_image_composer.provider.registry import provider_for
-    from os_image_composer.provider.services import Services
 
     clock = SystemClock()
     json_lines = JsonLines(sys.stdout, clock) if json_events else None
     try:
         spec = load_image_spec(template, settings.config_dir)
+        # After the template was read: what is wrong with it is said at once.
+        from os_image_composer.provider.registry import provider_for
+        from os_image_composer.provider.services import Services
+
         with listening(settings, clock, json_lines, quiet) as listener:
             provider = provider_for(spec.target, Services(settings, clock, listener))
             provider.init()

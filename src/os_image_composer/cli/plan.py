@@ -31,11 +31,13 @@ def plan(
     from os_image_composer.build.clock import SystemClock
     from os_image_composer.cli.progress import PlainLines
     from os_image_composer.config.load import load_image_spec
-    from os_image_composer.provider.registry import provider_for
-    from os_image_composer.provider.services import Services
 
     clock = SystemClock()
     spec = load_image_spec(template, settings.config_dir)
+    # After the template was read: what is wrong with it is said at once.
+    from os_image_composer.provider.registry import provider_for
+    from os_image_composer.provider.services import Services
+
     provider = provider_for(
         spec.target, Services(settings, clock, PlainLines(sys.stderr, clock, settings.logging.level))
     )

@@ -1,0 +1,133 @@
+"""What is concluded from what was seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from os_image_composer.boot.report import Answer
+from os_image_composer.boot.verdict import (
+    Evidence,
+    Level,
+    at_prompt,
+    dead_end,
+    failed_on_console,
+    judge,
+)
+
+HEALTHY = {
+    "begin": "systemd 257 (257.13-1~deb13u1)",
+    "state": "running",
+    "failed": "",
+    "default-target": "graphical.target",
+    "target-active": "active",
+    "times": "FinishTimestampMonotonic=76827793",
+    "kernel": "6.12.117+deb13-cloud-amd64",
+    "os": "debian 13",
+    "end": "",
+}
+FIRMWARE = ("BdsDxe: starting Boot0001", "EFI stub: Loaded initrd from LINUX_EFI_INITRD_MEDIA_GUID device path")
+KERNEL = "[    0.000000] Linux version 6.12.117"
+
+
+def seen(console: tuple[str, ...] = (), report: dict[str, str] | None = None) -> Evidence:
+    answers = tuple(Answer(name, 0, output) for name, output in (report or {}).items())
+    return Evidence(console, answers, 42.0, powered_off=bool(report), ended_by="not within 300 s")
+
+
+def test_a_healthy_report_passes_on_the_highest_level() -> None:
+    verdict = judge(seen((*FIRMWARE, KERNEL, "lab login: "), HEALTHY))
+    assert (verdict.level, verdict.passed) == (Level.SELF_REPORT, True)
+    assert (verdict.default_target, verdict.target_reached) == ("graphical.target", True)
+    assert verdict.guest_seconds == pytest.approx(76.827793)
+    assert (verdict.kernel, verdict.os, verdict.seconds) == ("6.12.117+deb13-cloud-amd64", "debian 13", 42.0)
+
+
+def test_a_failed_unit_in_the_report_fails_the_boot_and_is_named() -> None:
+    listing = "ssh.service   loaded failed failed OpenBSD Secure Shell server\nx\\x2dy.mount loaded failed failed X\n"
+    verdict = judge(seen((), HEALTHY | {"state": "degraded", "failed": listing}))
+    assert not verdict.passed
+    assert verdict.failed_units == ("ssh.service", "x\\x2dy.mount")
+    assert "ssh.service" in verdict.reason
+
+
+def test_emergency_mode_does_not_pass_though_no_unit_failed() -> None:
+    verdict = judge(seen((), HEALTHY | {"state": "maintenance", "target-active": "inactive"}))
+    assert (verdict.passed, verdict.target_reached) == (False, False)
+    assert "maintenance" in verdict.reason
+
+
+def test_a_running_system_whose_default_target_is_not_active_does_not_pass() -> None:
+    assert not judge(seen((), HEALTHY | {"target-active": "inactive"})).passed
+
+
+def test_a_report_that_breaks_off_is_no_report() -> None:
+    partial = {k: v for k, v in HEALTHY.items() if k != "end"}
+    verdict = judge(seen((*FIRMWARE, KERNEL), partial))
+    assert (verdict.level, verdict.passed) == (Level.ALIVE, False)
+
+
+def test_a_login_prompt_without_failed_lines_passes_on_the_console() -> None:
+    verdict = judge(seen((*FIRMWARE, KERNEL, "[  OK  ] Started ssh.service", "bookworm login: ")))
+    assert (verdict.level, verdict.passed, verdict.default_target) == (Level.CONSOLE, True, None)
+
+
+def test_a_login_prompt_with_a_failed_line_does_not_pass() -> None:
+    line = "[FAILED] Failed to start ssh.service - OpenBSD Secure Shell server."
+    verdict = judge(seen((*FIRMWARE, line, "bookworm login: ")))
+    assert (verdict.level, verdict.passed, verdict.failed_units) == (Level.CONSOLE, False, ("ssh.service",))
+
+
+@pytest.mark.parametrize("console", [FIRMWARE, (FIRMWARE[0],), (*FIRMWARE, KERNEL)])
+def test_a_guest_that_says_nothing_after_the_firmware_is_alive_and_no_more(console: tuple[str, ...]) -> None:
+    verdict = judge(seen(console))
+    assert (verdict.level, verdict.passed) == (Level.ALIVE, False)
+
+
+def test_a_firmware_that_found_nothing_is_not_alive() -> None:
+    verdict = judge(seen(("BdsDxe: failed to load Boot0001", "BdsDxe: No bootable option or device was found.")))
+    assert (verdict.level, verdict.passed) == (Level.NOTHING, False)
+
+
+@pytest.mark.parametrize(
+    ("rest", "prompt"),
+    [
+        ("debian login: ", True),
+        ("debian login:", True),
+        ("[  OK  ] Reached target login.target", False),
+        ("Last login: Mon Nov 23 on ttyS0", False),
+        ("", False),
+    ],
+)
+def test_only_a_getty_prompt_is_a_prompt(rest: str, prompt: bool) -> None:
+    assert at_prompt(rest) is prompt
+
+
+def test_failed_units_are_named_once_and_a_line_without_unit_is_kept_as_it_is() -> None:
+    lines = (
+        "[FAILED] Failed to start ssh.service - OpenBSD Secure Shell server.",
+        "[FAILED] Failed to start ssh.service - OpenBSD Secure Shell server.",
+        "[FAILED] Failed to mount boot-efi.mount - /boot/efi.",
+        "[FAILED] Failed to start Load Kernel Modules.",
+        "[DEPEND] Dependency failed for local-fs.target - Local File Systems.",
+        "echo '[FAILED] not at the start'",
+    )
+    assert failed_on_console(lines) == ("ssh.service", "boot-efi.mount", "Load Kernel Modules.")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[    2.1] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+        'You are in emergency mode. After logging in, type "journalctl -xb"',
+        "Entering emergency mode. Exit the shell to continue.",
+        "BdsDxe: No bootable option or device was found.",
+        "Error loading \\EFI\\Linux\\linux.efi: Access Denied",
+    ],
+)
+def test_a_dead_end_is_recognised(line: str) -> None:
+    assert dead_end(line)
+
+
+@pytest.mark.parametrize("line", ["[  OK  ] Reached target emergency.target", "audit: access denied", ""])
+def test_ordinary_lines_are_no_dead_end(line: str) -> None:
+    assert dead_end(line) is None
