@@ -1,0 +1,17 @@
+"""The order of the tests: gates, then what is quick, then what builds and boots."""
+
+from __future__ import annotations
+
+import pytest
+
+_LATE = ("build", "boot", "matrix")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)  # stable: within one turn the order stays
+
+
+def _turn(item: pytest.Item) -> int:
+    if "gates" in item.path.parts:
+        return 0
+    return 1 + max((i + 1 for i, name in enumerate(_LATE) if item.get_closest_marker(name)), default=0)
