@@ -16,11 +16,10 @@ from os_image_composer.build.events import Listener, Note, Transferred, silent
 from os_image_composer.errors import TrustError
 from os_image_composer.ospackage.cache import BLOCK, PackageCache, writing
 from os_image_composer.ospackage.lock import LockedPackage
+from os_image_composer.ospackage.retry import retried
 from os_image_composer.ospackage.transport import TransientFetchError, Transport
 
 WORKERS = 8
-ATTEMPTS = 5
-FIRST_PAUSE = 0.5  # seconds; doubled at each further attempt
 _EVERY = 1 << 20  # bytes between two events
 
 
@@ -100,17 +99,7 @@ class _Run:
             # Another process may have finished it while this one waited for the lock.
             if self._cached(wanted):
                 return
-            attempt = 1
-            while True:
-                try:
-                    self._download(wanted, file)
-                    break
-                except TransientFetchError as error:
-                    if attempt == ATTEMPTS or self.stop.is_set():
-                        raise
-                    self.listener(Note("info", f"{wanted.what}: {error.cause}; trying again"))
-                    self.pause(FIRST_PAUSE * 2 ** (attempt - 1))
-                    attempt += 1
+            retried(lambda: self._download(wanted, file), wanted.what, self.listener, self.pause, self.stop.is_set)
 
     def _cached(self, wanted: Wanted) -> bool:
         if not self.cache.has(wanted.sha256):

@@ -7,13 +7,14 @@ recorded and are no error (a Debian release is signed by the keys of several gen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pysequoia
-from pysequoia.packet import HashAlgorithm, PacketPile, Tag
+from pysequoia.packet import HashAlgorithm, Packet, PacketPile, Tag
 
 from os_image_composer.errors import TrustError
 
@@ -24,6 +25,8 @@ _STRONG = (
     HashAlgorithm.SHA3_256,
     HashAlgorithm.SHA3_512,
 )
+_Store = Callable[[list[str]], list[pysequoia.Cert]]  # gives the verifier its certificates
+_Verifier = Callable[[_Store], pysequoia.Decrypted]
 _CLEARTEXT = b"-----BEGIN PGP SIGNED MESSAGE-----"
 _SIGNATURE = b"-----BEGIN PGP SIGNATURE-----"
 _END = b"-----END PGP SIGNATURE-----"
@@ -119,10 +122,9 @@ def verify_detached(data: bytes, signature: bytes, what: str, keyring: Keyring) 
     accepted: tuple[str, ...] = ()
     failure: TrustError | None = None
     for one in parsed:
+        verifier = functools.partial(_verify_one, data, one)
         try:
-            _, signers = _verify(
-                what, issuers, keyring, lambda store, s=one: pysequoia.verify(bytes=data, store=store, signature=s)
-            )
+            _, signers = _verify(what, issuers, keyring, verifier)
             accepted = accepted or signers
         except TrustError as error:
             failure = failure or error
@@ -131,9 +133,15 @@ def verify_detached(data: bytes, signature: bytes, what: str, keyring: Keyring) 
     return Signed(data, accepted)
 
 
-def _verify(what: str, issuers: tuple[str, ...], keyring: Keyring, run: object) -> tuple[bytes | None, tuple[str, ...]]:
+def _verify_one(data: bytes, signature: pysequoia.Sig, store: _Store) -> pysequoia.Decrypted:
+    return pysequoia.verify(bytes=data, store=store, signature=signature)
+
+
+def _verify(
+    what: str, issuers: tuple[str, ...], keyring: Keyring, run: _Verifier
+) -> tuple[bytes | None, tuple[str, ...]]:
     try:
-        result = run(lambda _: list(keyring.certificates))  # type: ignore[operator]
+        result = run(lambda _: list(keyring.certificates))
     except Exception as error:
         raise _refusal(what, issuers, keyring, _first_line(error)) from None
     accepted: list[str] = []
@@ -174,7 +182,7 @@ def _key_ids(keyring: Keyring) -> set[str]:
     return ids
 
 
-def _signature_packets(signature: bytes) -> list[object]:
+def _signature_packets(signature: bytes) -> list[Packet]:
     return [p for p in PacketPile.from_bytes(signature) if p.tag == Tag.Signature]
 
 

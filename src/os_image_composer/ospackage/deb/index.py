@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import zstandard
 
@@ -134,10 +134,13 @@ def _blocks(file: BinaryIO, form: str) -> Iterator[bytes]:
     if form == ".zst":
         yield from zstandard.ZstdDecompressor().read_to_iter(file, read_size=_BLOCK, write_size=_BLOCK)
         return
-    opened: BinaryIO = file
-    if form == ".xz":
-        opened = lzma.open(file)  # type: ignore[assignment]
-    elif form == ".gz":
-        opened = gzip.open(file)  # type: ignore[assignment]
+    # The caller closes the file; these only read through it.
+    opened = _opened(file, form)
     while block := opened.read(_BLOCK):
         yield block
+
+
+def _opened(file: BinaryIO, form: str) -> BinaryIO:
+    if form == ".xz":
+        return cast(BinaryIO, lzma.LZMAFile(file))
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if form == ".gz" else file

@@ -61,9 +61,7 @@ def _refuse_two_versions(asked: Sequence[Package]) -> None:
     for package in asked:
         other = seen.setdefault(package.name, package)
         if other is not package:
-            raise SolveError(
-                "two-versions", f"{package.name} is asked for as {other.version} and as {package.version}"
-            )
+            raise SolveError("two-versions", f"{package.name} is asked for as {other.version} and as {package.version}")
 
 
 def _reachable(available: Available, wanted: Iterable[Package]) -> tuple[Package, ...]:
@@ -103,9 +101,7 @@ class _Proof:
         """Whether all of `wanted` can be there together; `result` is then everything that is."""
         one = solv.Job.SOLVER_SOLVABLE
         jobs = [self._pool.Job(solv.Job.SOLVER_INSTALL | one, self._ids[p.name]) for p in wanted]
-        jobs += [
-            self._pool.Job(solv.Job.SOLVER_FAVOR | one, self._ids[p.name]) for p in favour if p.name in self._ids
-        ]
+        jobs += [self._pool.Job(solv.Job.SOLVER_FAVOR | one, self._ids[p.name]) for p in favour if p.name in self._ids]
         self._solver = solver = self._pool.Solver()  # kept: problems and rules point into it
         solver.set_flag(solv.Solver.SOLVER_FLAG_IGNORE_RECOMMENDED, 1)
         self._problems = solver.solve(jobs)
@@ -212,7 +208,4 @@ def _ranks(available: Available, packages: Iterable[Package]) -> dict[str, dict[
         for relation in (*relations, *package.excludes, *package.provides):
             if relation.operator is not None:
                 keys.setdefault(relation.name, set()).add(available.key(relation.version))
-    return {
-        name: {key: rank for rank, key in enumerate(sorted(found), 1)}  # type: ignore[type-var]
-        for name, found in keys.items()
-    }
+    return {name: {key: rank for rank, key in enumerate(sorted(found), 1)} for name, found in keys.items()}

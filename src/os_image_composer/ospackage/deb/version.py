@@ -48,11 +48,11 @@ def _order(character: str) -> int:
 def satisfies(version: Key, operator: str, wanted: Key) -> bool:
     """Whether `version operator wanted` holds, for the operators of Debian Policy 7.1."""
     if operator == ">=":
-        return version >= wanted  # type: ignore[operator]
+        return version >= wanted
     if operator == "<=":
-        return version <= wanted  # type: ignore[operator]
+        return version <= wanted
     if operator == "=":
         return version == wanted
     if operator == ">>":
-        return version > wanted  # type: ignore[operator]
-    return version < wanted  # type: ignore[operator]
+        return version > wanted
+    return version < wanted

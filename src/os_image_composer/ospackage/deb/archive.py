@@ -1,0 +1,166 @@
+"""What is in a .deb: ar(5) with debian-binary, control.tar and data.tar (deb(5)), read as streams.
+
+Members are xz, gzip, zstd or plain. Nothing is unpacked here; callers get the uncompressed tar.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import lzma
+import os
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import zstandard
+
+from os_image_composer.errors import MetadataError, TrustError
+
+_MAGIC = b"!<arch>\n"
+_HEADER = 60
+_MAX_MEMBERS = 16
+MAX_DATA = 16 << 30  # bytes of an uncompressed data.tar
+MAX_CONTROL = 64 << 20
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    offset: int
+    size: int
+
+
+def open_data_tar(path: Path, sha256: str | None = None) -> BinaryIO:
+    """The package's files as an uncompressed tar, to be read once from start to end and closed. With `sha256` the
+    whole .deb is hashed first, through the same descriptor, and TrustError `wrong-bytes` raised where it differs.
+    Raises MetadataError `bad-package`, also while it is read; OSError where the file cannot be opened."""
+    return _open_member(path, "data.tar", MAX_DATA, sha256)
+
+
+def control_file(path: Path, name: str, sha256: str | None = None) -> bytes | None:
+    """A file of the control member, such as `control` or `conffiles`; None where there is none. Raises as
+    `open_data_tar`."""
+    with _open_member(path, "control.tar", MAX_CONTROL, sha256) as stream:
+        try:
+            with tarfile.open(fileobj=stream, mode="r|") as tar:
+                for entry in tar:
+                    if entry.name.removeprefix("./") == name and entry.isfile():
+                        file = tar.extractfile(entry)
+                        return file.read() if file else None
+        except tarfile.TarError as error:
+            raise _bad(path, str(error)) from error
+    return None
+
+
+def _open_member(path: Path, name: str, limit: int, sha256: str | None) -> BinaryIO:
+    file = path.open("rb")
+    try:
+        if sha256 is not None:
+            _check_digest(file, path, sha256)
+        member = _find(file, path, name)
+        part = io.BufferedReader(_Part(file, member), _BLOCK)
+        return cast(BinaryIO, io.BufferedReader(_Bounded(_expanding(part, member, path), file, limit, path), _BLOCK))
+    except BaseException:
+        file.close()
+        raise
+
+
+def _check_digest(file: io.BufferedReader, path: Path, sha256: str) -> None:
+    actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != sha256:
+        raise TrustError("wrong-bytes", f"{path} is not what was locked", cause=f"SHA-256 {actual} instead of {sha256}")
+
+
+def _find(file: io.BufferedReader, path: Path, name: str) -> _Member:
+    end = os.fstat(file.fileno()).st_size
+    file.seek(0)
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise _bad(path, "it is no ar archive")
+    offset = len(_MAGIC)
+    for number in range(_MAX_MEMBERS):
+        header = file.read(_HEADER)
+        if len(header) < _HEADER or header[58:] != b"`\n" or not header[48:58].strip().isdigit():
+            break
+        member = _Member(
+            header[:16].decode("ascii", "replace").strip().rstrip("/"), offset + _HEADER, int(header[48:58])
+        )
+        offset = member.offset + member.size + member.size % 2
+        if member.offset + member.size > end:
+            raise _bad(path, f"{member.name} is cut off")
+        if number == 0 and member.name != "debian-binary":
+            raise _bad(path, "its first member is not debian-binary")
+        if number == 0 and not file.read(member.size).startswith(b"2."):
+            raise _bad(path, "it is not of format 2")
+        if member.name.partition(".tar")[0] + ".tar" == name:
+            return member
+        file.seek(offset)
+    raise _bad(path, f"there is no {name} in it")
+
+
+def _expanding(part: io.BufferedIOBase, member: _Member, path: Path) -> io.BufferedIOBase:
+    form = member.name.partition(".tar")[2]
+    if form == "":
+        return part
+    if form == ".xz":
+        return cast(io.BufferedIOBase, lzma.LZMAFile(cast(BinaryIO, part)))
+    if form == ".gz":
+        return cast(io.BufferedIOBase, gzip.GzipFile(fileobj=cast(BinaryIO, part)))
+    if form == ".zst":
+        reader = zstandard.ZstdDecompressor().stream_reader(
+            cast(BinaryIO, part), read_size=_BLOCK, read_across_frames=True
+        )
+        return cast(io.BufferedIOBase, reader)
+    raise _bad(path, f"{member.name} is compressed in a way that is not known")
+
+
+class _Part(io.RawIOBase):
+    """Some bytes of a file, as a file."""
+
+    def __init__(self, file: io.BufferedReader, member: _Member) -> None:
+        self._file, self._left = file, member.size
+        file.seek(member.offset)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._file.read(min(len(buffer), self._left))
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        return len(data)
+
+
+class _Bounded(io.RawIOBase):
+    """An expanding stream that ends in a MetadataError where it is damaged or does not end."""
+
+    def __init__(self, stream: io.BufferedIOBase, file: io.BufferedReader, limit: int, path: Path) -> None:
+        self._stream, self._file, self._limit, self._path = stream, file, limit, path
+        self._read = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        try:
+            data = self._stream.read(len(buffer))
+        except (lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
+            raise _bad(self._path, f"it cannot be expanded: {error}") from error
+        self._read += len(data)
+        if self._read > self._limit:
+            raise _bad(self._path, f"it expands to more than {self._limit} bytes")
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
+def _bad(path: Path, cause: str) -> MetadataError:
+    return MetadataError("bad-package", f"{path.name} is not a usable package", cause=cause)

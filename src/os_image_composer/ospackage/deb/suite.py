@@ -1,0 +1,96 @@
+"""One suite of a repository, read whole: InRelease verified, policy applied, indexes checked and cut."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from os_image_composer.build.clock import Clock
+from os_image_composer.build.events import Listener
+from os_image_composer.errors import FetchError
+from os_image_composer.ospackage.deb.candidates import pin_of
+from os_image_composer.ospackage.deb.index import index_sources, read_index
+from os_image_composer.ospackage.deb.packages import SuiteIndex
+from os_image_composer.ospackage.deb.release import Release, check_release, parse_release
+from os_image_composer.ospackage.deb.seen import NewestDates
+from os_image_composer.ospackage.lock import LockedRepository
+from os_image_composer.ospackage.openpgp import load_keyring, verify_cleartext
+from os_image_composer.ospackage.resolve import Repository
+from os_image_composer.ospackage.retry import retried
+from os_image_composer.ospackage.transport import Transport
+
+MAX_INRELEASE = 8 << 20  # bytes; Debian's have 150 kB
+
+
+@dataclass(frozen=True)
+class ReadSuite:
+    """`directory` is the suite's URL."""
+
+    locked: LockedRepository
+    directory: str
+    indexes: tuple[SuiteIndex, ...]
+
+
+def read_suite(
+    repository: Repository,
+    suite: str,
+    arch: str,
+    root: Path,
+    transport: Transport,
+    clock: Clock,
+    listener: Listener,
+) -> ReadSuite:
+    """Raises TrustError, MetadataError, FetchError; nothing that was refused stays under `root`. The date is noted
+    by the caller, once everything was accepted."""
+    directory = f"{repository.url}/dists/{suite}"
+    what = f"{repository.name}/{suite}"
+    keyring = load_keyring(what, repository.fingerprints, repository.keyrings, clock.now())
+    document = _fetch_inrelease(f"{directory}/InRelease", transport, listener)
+    signed = verify_cleartext(document, f"{what} InRelease", keyring)
+    release = parse_release(signed.text, f"{what} InRelease")
+    check_release(release, suite, f"{what} InRelease", clock.now(), NewestDates(root).of(directory))
+    return ReadSuite(
+        LockedRepository(
+            name=what,
+            url=repository.url,
+            suite=suite,
+            date=release.date,
+            valid_until=release.valid_until,
+            metadata_sha256=hashlib.sha256(document).hexdigest(),
+            signers=signed.signers,
+        ),
+        directory,
+        _indexes(release, directory, repository, arch, what, root, transport, listener),
+    )
+
+
+def _indexes(
+    release: Release,
+    directory: str,
+    repository: Repository,
+    arch: str,
+    what: str,
+    root: Path,
+    transport: Transport,
+    listener: Listener,
+) -> tuple[SuiteIndex, ...]:
+    sources = index_sources(release, directory, repository.components, arch, what)
+    pin = pin_of(release, repository.priority)
+    with ThreadPoolExecutor(max_workers=max(1, min(4, len(sources)))) as pool:
+        texts = list(pool.map(lambda source: read_index(source, root, transport, listener), sources))
+    return tuple(SuiteIndex(text, what, pin, source.what) for text, source in zip(texts, sources, strict=True))
+
+
+def _fetch_inrelease(url: str, transport: Transport, listener: Listener) -> bytes:
+    def once() -> bytes:
+        with transport.open(url, limit=MAX_INRELEASE) as reply:
+            return b"".join(reply.chunks)
+
+    try:
+        return retried(once, url, listener)
+    except FetchError as error:
+        if error.reference == "not-found":
+            error.hint = "check the mirror's URL and the suite's name"
+        raise

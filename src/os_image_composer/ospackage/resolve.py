@@ -1,0 +1,53 @@
+"""What resolution is asked and what it answers, the same for every package family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from os_image_composer.config.spec import PackageGroup
+from os_image_composer.ospackage.lock import LockedRepository, PackageSet
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository with the mirror that was chosen for it. `fingerprints` are the pinned primary keys, any of which
+    must have signed; `keyrings` are the files that may hold them; `priority` is 500 unless it is to be preferred
+    (more) or avoided (less)."""
+
+    name: str
+    url: str
+    suites: tuple[str, ...]
+    components: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    keyrings: tuple[Path, ...]
+    priority: int
+
+
+@dataclass(frozen=True)
+class SetRequest:
+    """A root filesystem's packages: each group is what one template adds to those before it; `essential` adds what
+    the distribution holds every system to have."""
+
+    name: str
+    groups: tuple[PackageGroup, ...]
+    essential: bool
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """`sets` by the requests' names; `source_date_epoch` is the newest date of the metadata, in seconds."""
+
+    repositories: tuple[LockedRepository, ...]
+    sets: Mapping[str, PackageSet]
+    source_date_epoch: int
+
+
+class Resolver(Protocol):
+    def resolve(
+        self, repositories: Sequence[Repository], package_arch: str, requests: Sequence[SetRequest]
+    ) -> Resolution:
+        """Read the repositories' signed metadata and choose the packages of every request. Raises TrustError,
+        MetadataError, FetchError, SolveError."""
