@@ -44,7 +44,7 @@ def gone(marker: str, seconds: float) -> bool:
 def test_the_image_and_the_firmware_code_are_never_written() -> None:
     drives = [value for value in argv(Machine()) if value.startswith("if=")]
     assert "if=pflash,unit=0,format=raw,readonly=on,file=/fw/code.fd" in drives
-    assert "if=virtio,format=raw,snapshot=on,cache=unsafe,file=/images/a.raw" in drives
+    assert "if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file=/images/a.raw" in drives
     assert not any("/fw/vars.fd" in value for value in drives)
 
 

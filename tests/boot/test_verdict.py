@@ -83,8 +83,14 @@ def test_a_guest_that_says_nothing_after_the_firmware_is_alive_and_no_more(conso
     assert (verdict.level, verdict.passed) == (Level.ALIVE, False)
 
 
-def test_a_firmware_that_found_nothing_is_not_alive() -> None:
-    verdict = judge(seen(("BdsDxe: failed to load Boot0001", "BdsDxe: No bootable option or device was found.")))
+SHELL = 'Boot0002 "EFI Internal Shell" from Fv(7CB8BDC9)/FvFile(7C04A583)'
+
+
+@pytest.mark.parametrize(
+    "last", ["BdsDxe: No bootable option or device was found.", f"BdsDxe: loading {SHELL}", f"BdsDxe: starting {SHELL}"]
+)
+def test_a_firmware_that_found_nothing_is_not_alive(last: str) -> None:
+    verdict = judge(seen(('BdsDxe: failed to load Boot0001 "UEFI Misc Device": Not Found', last)))
     assert (verdict.level, verdict.passed) == (Level.NOTHING, False)
 
 
@@ -121,6 +127,7 @@ def test_failed_units_are_named_once_and_a_line_without_unit_is_kept_as_it_is() 
         'You are in emergency mode. After logging in, type "journalctl -xb"',
         "Entering emergency mode. Exit the shell to continue.",
         "BdsDxe: No bootable option or device was found.",
+        f"BdsDxe: loading {SHELL}",
         "Error loading \\EFI\\Linux\\linux.efi: Access Denied",
     ],
 )

@@ -85,7 +85,9 @@ def qemu_argv(
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_value(firmware.code)}"),
         *("-drive", f"if=pflash,unit=1,format=raw,file={_value(variables)}"),
-        *("-drive", f"if=virtio,format=raw,snapshot=on,cache=unsafe,file={_value(image)}"),
+        *("-drive", f"if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file={_value(image)}"),
+        # With an order given the firmware tries nothing else: no minute of network boot where the disk has no loader.
+        *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
         *("-device", "virtio-rng-pci"),
         *("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0,romfile="),
         *("-chardev", f"{ports[0]},id=console", "-serial", "chardev:console"),
