@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from os_image_composer.cli.options import global_options, settings_of
+from os_image_composer.cli.summary import shown
 from os_image_composer.errors import ComposerError
 
 if TYPE_CHECKING:
@@ -69,8 +71,16 @@ def _tell(published: Published, json_lines: JsonLines | None, quiet: bool) -> No
     elif quiet:
         print(published.image)
     else:
-        for line in summary_lines(published):
+        for line in summary_lines(published, program_words()):
             print(line)
+
+
+def program_words() -> str:
+    """How this program can be called again: by its name where the shell finds it, else by its path."""
+    name = "os-image-composer"
+    called = Path(sys.argv[0]).absolute()
+    found = shutil.which(name)
+    return name if called.name != name or (found and Path(found).samefile(called)) else str(shown(called))
 
 
 @contextlib.contextmanager

@@ -27,7 +27,8 @@ def package_count(published: Published) -> int:
     return sum(1 for _ in published.preparation.lock.sets["image"].packages())
 
 
-def summary_lines(published: Published) -> Iterator[str]:
+def summary_lines(published: Published, program: str) -> Iterator[str]:
+    """`program` is how this program was called, for the command that boots the image."""
     steps = published.outcome.steps
     width = max((len(s.name) for s in steps), default=0)
     yield ""
@@ -42,7 +43,7 @@ def summary_lines(published: Published) -> Iterator[str]:
     yield f"packages  {package_count(published)}"
     yield f"manifest  {shown(published.manifest)}"
     yield f"time      {published.seconds:.1f} s"
-    yield f"boot it   os-image-composer boot {shlex.quote(str(shown(published.image)))}"
+    yield f"boot it   {shlex.quote(program)} boot {shlex.quote(str(shown(published.image)))}"
 
 
 def size_words(image: Path, size: int) -> str:
