@@ -91,7 +91,7 @@ class HttpTransport:
             with self._response(url, offset) as response:
                 start = _start(url, response, offset)
                 _refuse_length(url, response, start, limit)
-                yield _bounded(url, start, limit, response.iter_raw(CHUNK))
+                yield _bounded(url, start, limit, response.iter_raw())  # as it comes: a cut connection loses nothing
         except httpx.HTTPError as error:
             cause = str(error) or type(error).__name__
             raise TransientFetchError("mirror-unavailable", f"cannot fetch {url}", cause=cause) from error

@@ -26,6 +26,7 @@ _MAX_MEMBERS = 16
 MAX_DATA = 16 << 30  # bytes of an uncompressed data.tar
 MAX_CONTROL = 64 << 20
 _BLOCK = 1 << 20
+_ZSTD_PIECE = 1 << 12  # bytes; 4 of them can become 128 kB, so no piece becomes more than 128 MB
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,7 @@ def _expanding(part: io.BufferedIOBase, member: _Member, path: Path) -> io.Buffe
     if form == ".gz":
         return cast(io.BufferedIOBase, gzip.GzipFile(fileobj=cast(BinaryIO, part)))
     if form == ".zst":
-        reader = zstandard.ZstdDecompressor().stream_reader(
-            cast(BinaryIO, part), read_size=_BLOCK, read_across_frames=True
-        )
-        return cast(io.BufferedIOBase, reader)
+        return io.BufferedReader(_Zstd(part), _BLOCK)
     raise _bad(path, f"{member.name} is compressed in a way that is not known")
 
 
@@ -133,6 +131,35 @@ class _Part(io.RawIOBase):
         buffer[: len(data)] = data
         self._left -= len(data)
         return len(data)
+
+
+class _Zstd(io.RawIOBase):
+    """A zstd stream that must be whole: the library's own reader takes a cut one for the end."""
+
+    def __init__(self, part: io.BufferedIOBase) -> None:
+        self._part = part
+        self._expander = zstandard.ZstdDecompressor().decompressobj()
+        self._ready = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._ready:
+            packed = self._part.read(_ZSTD_PIECE)
+            if not packed:
+                if not self._expander.eof:
+                    raise EOFError("compressed data ended before its end was reached")
+                return 0
+            if self._expander.eof:
+                self._expander = zstandard.ZstdDecompressor().decompressobj()
+            self._ready = memoryview(self._expander.decompress(packed))
+            if self._expander.unused_data:
+                raise zstandard.ZstdError("data after the end of the frame")
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
 
 
 class _Bounded(io.RawIOBase):

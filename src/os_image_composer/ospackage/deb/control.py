@@ -39,7 +39,7 @@ Alternatives = tuple[Relation, ...]
 _OPERATORS = {o.value: o for o in Operator} | {"<": Operator.EARLIER_OR_EQUAL, ">": Operator.LATER_OR_EQUAL}
 _RELATION = re.compile(
     r"\s*(?P<name>[A-Za-z0-9][A-Za-z0-9+.\-_]*)(?::(?P<qualifier>[a-z0-9\-]+))?"
-    r"\s*(?:\(\s*(?P<operator><<|<=|>=|>>|=|<|>)\s*(?P<version>[^\s()]+)\s*\))?\s*"
+    r"\s*(?:\(\s*(?P<operator><<|<=|>=|>>|=|<|>)\s*(?P<version>[^\s()<>=|,]+)\s*\))?\s*"
 )
 
 

@@ -1,0 +1,107 @@
+"""Where a repository is read from."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from os_image_composer.config.distribution import Distribution, RepositoryData
+from os_image_composer.config.distribution_data import load_distribution
+from os_image_composer.errors import UsageError
+from os_image_composer.ospackage.deb.apt_sources import host_mirrors
+from os_image_composer.ospackage.mirrors import repositories_for
+
+
+def apt(tmp_path: Path, **files: str) -> Path:
+    parts = tmp_path / "apt/sources.list.d"
+    parts.mkdir(parents=True)
+    for name, text in files.items():
+        (parts / name.replace("_", ".")).write_text(text)
+    return tmp_path
+
+
+def test_mirrors_are_found_in_deb822_sources(tmp_path: Path) -> None:
+    etc = apt(
+        tmp_path,
+        debian_sources="""Types: deb
+# a comment
+URIs: http://mirror.invalid/debian
+Suites: bookworm bookworm-updates
+Components: main
+
+Types: deb
+URIs: http://mirror.invalid/debian-security/
+Suites: bookworm-security
+Components: main
+""",
+        other_sources="Types: deb\nURIs: https://vendor.invalid/apt\nSuites: any\nComponents: main\n",
+    )
+    assert host_mirrors(etc) == {
+        "debian": "http://mirror.invalid/debian",
+        "debian-security": "http://mirror.invalid/debian-security",
+    }
+
+
+def test_mirrors_are_found_in_one_line_sources_and_binary_ones_first(tmp_path: Path) -> None:
+    etc = apt(
+        tmp_path,
+        a_list="""# deb http://commented.invalid/debian trixie main
+deb-src http://source.invalid/debian trixie main
+deb [arch=amd64 signed-by=/k.gpg] https://mirror.invalid/debian trixie main # end
+deb file:///srv/debian trixie main
+""",
+    )
+    assert host_mirrors(etc) == {"debian": "https://mirror.invalid/debian"}
+
+
+def test_mirror_of_another_path_is_known_by_its_keyring(tmp_path: Path) -> None:
+    etc = apt(
+        tmp_path,
+        a_list="deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://proxy.invalid/d13 trixie main\n"
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://proxy.invalid/s trixie-security main\n",
+    )
+    assert host_mirrors(etc) == {"debian": "http://proxy.invalid/d13", "debian-security": "http://proxy.invalid/s"}
+
+
+def test_disabled_and_malformed_sources_count_as_not_there(tmp_path: Path) -> None:
+    etc = apt(
+        tmp_path,
+        a_sources="Enabled: no\nTypes: deb\nURIs: http://off.invalid/debian\nSuites: trixie\n",
+        b_sources="rubbish without a colon\n",
+    )
+    assert host_mirrors(etc) == {}
+    assert host_mirrors(tmp_path / "nowhere") == {}
+
+
+def distribution(url: str | None) -> Distribution:
+    repository = RepositoryData(
+        "debian", "debian", url, ("trixie",), ("main",), ("AB" * 20,), (Path("/data.pgp"),), 500
+    )
+    known = load_distribution("debian", "debian13", "x86_64", Path(__file__).parents[2] / "config")
+    return replace(known, repositories=(repository,))
+
+
+def test_mirror_of_the_settings_comes_before_the_data_and_the_host() -> None:
+    host = {"debian": "http://host.invalid"}
+    (by_settings,) = repositories_for(distribution("http://data.invalid"), {"debian": "http://mine.invalid/"}, host)
+    (by_data,) = repositories_for(distribution("http://data.invalid"), {}, host)
+    (by_host,) = repositories_for(distribution(None), {}, host)
+    assert [r.url for r in (by_settings, by_data, by_host)] == [
+        "http://mine.invalid", "http://data.invalid", "http://host.invalid",
+    ]  # fmt: skip
+
+
+def test_keyrings_of_the_settings_replace_the_datas() -> None:
+    (own,) = repositories_for(distribution("http://x.invalid"), {}, {}, (Path("/mine.pgp"),))
+    (data,) = repositories_for(distribution("http://x.invalid"), {}, {})
+    assert (own.keyrings, data.keyrings) == ((Path("/mine.pgp"),), (Path("/data.pgp"),))
+
+
+def test_missing_mirror_names_the_setting_and_the_flag() -> None:
+    with pytest.raises(UsageError) as caught:
+        repositories_for(distribution(None), {}, {})
+    assert caught.value.reference == "no-mirror"
+    assert "--mirror debian=URL" in str(caught.value.hint)
+    assert "mirrors" in str(caught.value.hint)
