@@ -145,7 +145,8 @@ def test_work_of_a_killed_build_is_swept_and_of_a_living_one_is_not(bench: Bench
         "import sys, time; from pathlib import Path; sys.path[:0] = sys.argv[2:];"
         "from support.engine import PlainTrees; from os_image_composer.build.store import Store;"
         "from os_image_composer.build.step import Kind;"
-        "held = Store(Path(sys.argv[1]), PlainTrees(), 0).workspace(Kind.TREE); held.__enter__();"
+        "root = Path(sys.argv[1]); store = Store(root, PlainTrees(), 0, root / 'tmp');"
+        "held = store.workspace(Kind.TREE); held.__enter__();"
         "print('ready', flush=True); time.sleep(60)"
     )
     source = str(Path(__file__).parents[2] / "src")
@@ -153,11 +154,11 @@ def test_work_of_a_killed_build_is_swept_and_of_a_living_one_is_not(bench: Bench
     child = subprocess.Popen(argv, stdout=subprocess.PIPE)
     assert child.stdout is not None and child.stdout.readline() == b"ready\n"
     tmp = bench.root / "store" / "tmp"
-    bench.store.sweep()
+    bench.store.scratch.sweep()
     assert len(list(tmp.iterdir())) == 2
     child.kill()
     child.wait()
-    bench.store.sweep()
+    bench.store.scratch.sweep()
     assert not list(tmp.iterdir())
 
 

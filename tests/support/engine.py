@@ -83,7 +83,7 @@ class Bench:
 
     @property
     def store(self) -> Store:
-        return Store(self.root / "store", PlainTrees(), 0)
+        return Store(self.root / "store", PlainTrees(), 0, self.root / "store" / "tmp")
 
     def layer(self, step_id: str) -> Path:
         """Where the store has the layer of a step."""

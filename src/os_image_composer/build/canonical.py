@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
@@ -39,7 +41,36 @@ def sha256_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_ZEROS = bytes(1 << 20)
+
+
 def sha256_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    """Hex SHA-256 of a file's bytes. Holes of a sparse file count as the zeros they are, without being read."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as stream:
+        number, size, offset = stream.fileno(), os.fstat(stream.fileno()).st_size, 0
+        while offset < size:
+            start = _next_data(number, offset, size)
+            for done in range(offset, start, len(_ZEROS)):
+                digest.update(_ZEROS[: start - done])
+            stream.seek(start)
+            end = os.lseek(number, start, os.SEEK_HOLE) if start < size else size
+            stream.seek(start)
+            while start < end:
+                block = stream.read(min(len(_ZEROS), end - start))
+                if not block:
+                    return digest.hexdigest()
+                digest.update(block)
+                start += len(block)
+            offset = end
+    return digest.hexdigest()
+
+
+def _next_data(number: int, offset: int, size: int) -> int:
+    """Where the next data begins (lseek(2), SEEK_DATA); the end of the file when only a hole is left."""
+    try:
+        return os.lseek(number, offset, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return size
+        raise

@@ -7,13 +7,13 @@ the rebuild there.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic
 
+from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Event, Listener, Note, Output, StepFinished, StepStarted
 from os_image_composer.build.explain import explain
@@ -91,7 +91,7 @@ class Execution(Generic[S]):
 
     def run(self) -> Outcome:
         """Make the final step's result. Raises ComposerError of the first step that fails; finished steps stay."""
-        self.store.sweep()
+        self.store.scratch.sweep()
         for _ in range(3):
             progress = _Progress()
             try:
@@ -227,9 +227,7 @@ class Execution(Generic[S]):
                     hint="free some disk space" if error.errno == 28 else None,
                 ) from error
             if kind is Kind.ARTIFACT:
-                with output.open("rb") as stream:
-                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
-                return self.store.remember(key, digest, output.stat().st_size, about)
+                return self.store.remember(key, sha256_file(output), output.stat().st_size, about)
             return self.store.keep(key, kind, workspace, about)
 
     # -- telling ---------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
     results/<key>/record.json, results/<key>/content    a finished step
     ids/<id>                                            the key that a plan's id stands for
     plans/<name>.json                                   the last plan built under a name
-    tmp/<token>, tmp/<token>.lock                       unfinished work; the lock is held while its build lives
     locks/<key>                                         held by the build that runs this step
 
 Whatever is here was made under a temporary name and renamed, so it is whole or absent. Nothing is trusted for
@@ -25,6 +24,7 @@ from typing import Any, Protocol
 
 from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.plan import Plan
+from os_image_composer.build.scratch import Scratch
 from os_image_composer.build.step import Kind, Result
 from os_image_composer.errors import StoreError
 
@@ -52,15 +52,17 @@ class Workspace:
 
 
 class Store:
-    """`clamp` (seconds since the epoch) bounds the times that count in digests, as it does in the image."""
+    """`clamp` (seconds since the epoch) bounds the times that count in digests, as it does in the image. `temporary`
+    is a folder on the store's filesystem in which unfinished work lies."""
 
-    def __init__(self, root: Path, trees: Trees, clamp: int) -> None:
+    def __init__(self, root: Path, trees: Trees, clamp: int, temporary: Path) -> None:
         self.root = root
+        self.scratch = Scratch(temporary, trees.remove)
         self.trees = trees
         self.clamp = clamp
         try:
-            for name in ("results", "ids", "plans", "tmp", "locks"):
-                (root / name).mkdir(parents=True, exist_ok=True)
+            for folder in (*(root / name for name in ("results", "ids", "plans", "locks")), temporary):
+                folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
                 "store-not-writable",
@@ -68,6 +70,12 @@ class Store:
                 cause=str(error),
                 hint="set cache_dir in the settings, or give --cache-dir, to a folder you can write",
             ) from error
+        if root.stat().st_dev != temporary.stat().st_dev:
+            raise StoreError(
+                "temp-dir-elsewhere",
+                f"{temporary} is on another filesystem than {root}",
+                hint="set temp_dir in the settings to a folder on the cache's filesystem, or leave it out",
+            )
 
     # -- looking up ------------------------------------------------------------------------------------------
 
@@ -115,7 +123,7 @@ class Store:
     def discard(self, key: str) -> None:
         """Take a result out of the store, whatever state it is in."""
         folder = self.root / "results" / key
-        grave = self.root / "tmp" / f"discarded-{secrets.token_hex(8)}"
+        grave = self.scratch.root / f"discarded-{secrets.token_hex(8)}"
         with contextlib.suppress(FileNotFoundError):
             folder.rename(grave)
             self.trees.remove([grave])
@@ -131,23 +139,16 @@ class Store:
 
     @contextlib.contextmanager
     def workspace(self, kind: Kind) -> Iterator[Workspace]:
-        """A fresh place to work; removed at the end whatever happens, or by the next build after a kill."""
-        token = secrets.token_hex(8)
-        folder, lock = self.root / "tmp" / token, self.root / "tmp" / f"{token}.lock"
-        with lock.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            (folder / "result").mkdir(parents=True)
+        """A fresh place to work."""
+        with self.scratch.folder() as folder:
+            (folder / "result").mkdir()
             (folder / "scratch").mkdir()
             output = folder / "result" / "content"
             if kind is Kind.TREE:
                 self.trees.new_layer(output)
             elif kind is Kind.FILES:
                 output.mkdir()
-            try:
-                yield Workspace(output, folder / "scratch")
-            finally:
-                self.trees.remove([folder])
-                lock.unlink(missing_ok=True)
+            yield Workspace(output, folder / "scratch")
 
     def keep(self, key: str, kind: Kind, workspace: Workspace, about: Mapping[str, Any]) -> Result:
         """Make the workspace's output the result of `key`. `about` is written into the record for readers."""
@@ -162,30 +163,6 @@ class Store:
         """Note an artifact by its SHA-256 and size; its bytes live where the user wanted them."""
         with self.workspace(Kind.FILES) as workspace:
             return self._publish(key, Kind.ARTIFACT, digest, "", size, workspace.output.parent, about)
-
-    def sweep(self) -> None:
-        """Remove what builds left behind that no longer live. Called before a build starts."""
-        tmp = self.root / "tmp"
-        # Folders first, locks after: a lock is held before its folder is made, so a folder seen here whose lock
-        # is free, or gone, belongs to nobody.
-        folders = [p for p in tmp.iterdir() if p.suffix != ".lock"]
-        with contextlib.ExitStack() as held:
-            dead = [p for p in folders if self._abandoned(tmp / f"{p.name}.lock", held)]
-            if dead:
-                self.trees.remove(dead)
-            for folder in dead:
-                (tmp / f"{folder.name}.lock").unlink(missing_ok=True)
-
-    @staticmethod
-    def _abandoned(lock: Path, held: contextlib.ExitStack) -> bool:
-        try:
-            stream = held.enter_context(lock.open("r+"))
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return True
-        except BlockingIOError:
-            return False
-        return True
 
     # -- the last plan ---------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from os_image_composer.build.step import Action, Kind, Work
+from os_image_composer.chroot.installer import Surroundings
 from os_image_composer.chroot.job import (
     Bind,
     Edit,
@@ -29,7 +30,6 @@ from os_image_composer.chroot.job import (
     Tree,
     WriteFile,
 )
-from os_image_composer.chroot.installer import Surroundings
 from os_image_composer.chroot.services import PackageFile, Services
 from os_image_composer.errors import StepError
 
@@ -43,19 +43,15 @@ _TARGET = "/target"
 _MERGED_USR = ("bin", "lib", "sbin")
 _MERGED_USR_OF = {"amd64": ("lib64",)}
 
+# The environment has no sources and is thrown away afterwards, so apt's own lists, cache and log stay where they are.
 _APT_OPTIONS = (
     "APT::Sandbox::User=root",
     "APT::Install-Recommends=false",
     "APT::Install-Suggests=false",
     "APT::Get::Assume-Yes=true",
     "Acquire::Languages=none",
-    "Dir::Etc::SourceList=/dev/null",
-    "Dir::Etc::SourceParts=/nonexistent",
     f"Dir::State::Status={_TARGET}/var/lib/dpkg/status",
-    "Dir::State::Lists=/tmp/lists",
     "Dir::State::extended_states=/tmp/extended_states",
-    "Dir::Cache=/tmp/cache",
-    "Dir::Log=/tmp/log",
     f"DPkg::Chroot-Directory={_TARGET}",
     f"DPkg::Path={_HELD_BACK}:{_PATH}",
     "DPkg::Use-Pty=false",

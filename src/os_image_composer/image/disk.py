@@ -12,7 +12,7 @@ from os_image_composer.chroot.job import Bind, Job, Mount, MountedTree, Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
 from os_image_composer.image import ext4, fat
-from os_image_composer.image.layout import SECTOR, DiskLayout
+from os_image_composer.image.layout import SECTOR, DiskLayout, PlacedPartition
 from os_image_composer.image.uki import LOADER, UKI
 
 _TARGET = "/target"
@@ -50,16 +50,14 @@ class WriteDisk:
     def _write_root(self, job: _DiskJob, work: Work[Services]) -> None:
         partition = self.layout.root
         tree = Tree(work.all("lower"))
-        survey = work.services.sandbox.survey(tree)
-        if survey.bytes > partition.size:
-            raise StepError(
-                "root-too-small",
-                f"the root filesystem needs more than {_mib(survey.bytes)} MiB; "
-                f"partition {partition.id} has {_mib(partition.size)} MiB",
-                hint="raise disk.size, or the partition's end, in the template",
-            )
-        mounted = MountedTree(tree, _TARGET)
-        job.run(ext4.mke2fs(_DISK, _TARGET, partition), mounted, failure=_too_small(survey.bytes, partition.size))
+        with ThreadPoolExecutor(1) as pool:
+            # mke2fs finds out by itself when there is no room; the survey, made beside it, tells how much is missing.
+            surveyed = pool.submit(work.services.sandbox.survey, tree)
+            try:
+                job.run(ext4.mke2fs(_DISK, _TARGET, partition), MountedTree(tree, _TARGET))
+            except StepError as error:
+                raise _too_small(surveyed.result().bytes, partition) or error from error
+            survey = surveyed.result()
         if survey.xattrs:
             batch = work.scratch / "xattrs"
             batch.write_bytes(ext4.attribute_batch(survey.xattrs))
@@ -108,7 +106,7 @@ class _DiskJob:
         # mke2fs asks for a terminal's confirmation and mtools checks geometry unless told not to.
         self.env = {"SOURCE_DATE_EPOCH": str(action.source_date_epoch), "MTOOLS_SKIP_CHECK": "1"}
 
-    def run(self, argv: tuple[str, ...], *mounts: Mount, stdin: bytes = b"", failure: str | None = None) -> bytes:
+    def run(self, argv: tuple[str, ...], *mounts: Mount, stdin: bytes = b"") -> bytes:
         disk = Bind(self.image, _DISK, read_only=False)
         job = Job(self.tools, argv, (disk, *mounts), env=self.env, stdin=stdin)
         done = self.work.services.sandbox.run(job)
@@ -117,7 +115,6 @@ class _DiskJob:
                 "disk-not-written",
                 f"{argv[0]} failed with exit status {done.status}",
                 detail=done.tail(),
-                hint=failure,
             )
         return done.output
 
@@ -130,12 +127,15 @@ def _check_batch(output: bytes) -> None:
         raise StepError("attributes-not-written", "extended attributes could not be written", detail=tuple(odd[:20]))
 
 
-def _too_small(needed: int, size: int) -> str | None:
-    if needed < size * 0.8:
+def _too_small(needed: int, partition: PlacedPartition) -> StepError | None:
+    """The error for a root that is too small for `needed` bytes of files; None when that cannot be the cause."""
+    if needed < partition.size * 0.8:
         return None
-    return (
-        f"the files need {_mib(needed)} MiB and the partition has {_mib(size)} MiB, part of which the filesystem "
-        "keeps for itself: raise disk.size, or the partition's end, in the template"
+    return StepError(
+        "root-too-small",
+        f"the files of the root filesystem need {_mib(needed)} MiB; partition {partition.id} has "
+        f"{_mib(partition.size)} MiB, part of which the filesystem keeps for itself",
+        hint="raise disk.size, or the partition's end, in the template",
     )
 
 

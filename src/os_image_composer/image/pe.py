@@ -36,7 +36,7 @@ class PeImage:
         for section in self.sections:
             if section.name == name:
                 return section
-        raise KeyError(name)
+        raise ValueError(f"no section {name}")
 
 
 def parse_pe(data: bytes) -> PeImage:
@@ -66,7 +66,7 @@ def check_uki(path: Path, kernel: Path) -> PeImage:
     try:
         image = parse_pe(data)
         faults = [*_faults(image, len(data)), *_content_faults(image, data, kernel.read_bytes())]
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise StepError("uki-malformed", f"{path.name} is no unified kernel image", cause=str(error)) from error
     if faults:
         raise StepError("uki-malformed", f"{path.name} would not boot", cause="; ".join(faults))
@@ -102,10 +102,8 @@ def _content_faults(image: PeImage, data: bytes, kernel: bytes) -> list[str]:
     cmdline = content(image, data, ".cmdline").rstrip(b"\0")
     if b"\0" in cmdline:
         faults.append(".cmdline has a NUL inside")
-    for name in (".osrel", ".uname", ".initrd", ".sbat"):
-        if not image.section(name).size:
-            faults.append(f"{name} is empty")
-    return faults
+    needed = (".osrel", ".uname", ".initrd", ".sbat")
+    return [*faults, *(f"{name} is empty" for name in needed if not image.section(name).size)]
 
 
 def _section(data: bytes, start: int) -> Section:

@@ -61,7 +61,9 @@ class MakeUki:
 
     def _ukify(self, kernel: Kernel) -> tuple[str, ...]:
         return (
-            "ukify",
+            # By name: its first line asks for env(1), which an environment of image tools need not have.
+            "python3",
+            "/usr/bin/ukify",
             "build",
             f"--linux={_TARGET}/{kernel.path}",
             f"--initrd={_INITRD}/{INITRD}",

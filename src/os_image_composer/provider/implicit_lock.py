@@ -20,7 +20,6 @@ class ImplicitLock:
 
     def __init__(self, folder: Path, key: str, clock: Clock) -> None:
         self.path = folder / f"{key}.lock"
-        self.secrets = folder / f"{key}.secrets"
         self.clock = clock
 
     def read(self, max_age: float | None) -> Lock | None:

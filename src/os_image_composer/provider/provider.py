@@ -5,6 +5,7 @@ One class serves every distribution; what differs is data, and the package famil
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
 from os_image_composer.ospackage.mirrors import repositories_for
 from os_image_composer.ospackage.resolve import Repository, SetRequest
-from os_image_composer.ospackage.transport import HttpTransport
+from os_image_composer.ospackage.transport import HttpTransport, Transport
 from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.interface import Preparation, Published
 from os_image_composer.provider.manifest import dump_manifest, manifest
@@ -74,7 +75,7 @@ class Provider:
         lock = None if refresh else implicit.read(self.settings.metadata_max_age * 3600)
         if lock is None:
             lock = implicit.renew(self._resolve(spec, demands))
-        passwords = hash_passwords(spec.users, implicit.secrets)
+        passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
         files, host_files = _placed_files(spec)
         accounts = tuple(
             Account(
@@ -87,31 +88,33 @@ class Provider:
             for user in spec.users
         )
         steps = raw_image_steps(spec, lock, self.distribution, Extras(accounts, files))
-        plan = make_plan(f"{self.target.os}-{self.target.dist}-{self.target.arch}-{spec.name}", steps)
+        plan = make_plan(self._plan_name(spec), steps)
         return Preparation(spec, lock, plan, output or self._output(spec), passwords, host_files)
 
     def forecast(self, preparation: Preparation) -> tuple[Forecast, ...]:
         """What `build_image` would reuse and run, and why."""
-        shelf = self._shelf(preparation, preparation.output)
-        return forecast(preparation.plan, self._store(self._sandbox(), preparation.lock), shelf)
+        _, store = self.workplace(preparation.lock)
+        return forecast(preparation.plan, store, self._shelf(preparation, preparation.output))
 
     def build_image(self, preparation: Preparation) -> Published:
         """Run the plan and publish what it gives. Raises ComposerError; then nothing is published."""
         started = self.services.clock.elapsed()
-        with staging(preparation.output) as folder:
+        name = secrets.token_hex(8)
+        sandbox, store = self.workplace(preparation.lock, name)
+        with staging(preparation.output) as folder, store.scratch.folder(name):
             shelf = self._shelf(preparation, folder)
-            sandbox = self._sandbox()
-            execution = Execution(
-                preparation.plan,
-                self._store(sandbox, preparation.lock),
-                self._step_services(preparation, sandbox),
-                shelf,
-                listener=self.services.listener,
-                clock=self.services.clock,
-                workers=self.settings.workers,
-                stop=sandbox.stop,
-            )
-            outcome = execution.run()
+            with HttpTransport() as transport:
+                execution = Execution(
+                    preparation.plan,
+                    store,
+                    self._step_services(preparation, sandbox, transport),
+                    shelf,
+                    listener=self.services.listener,
+                    clock=self.services.clock,
+                    workers=self.settings.workers,
+                    stop=sandbox.stop,
+                )
+                outcome = execution.run()
             return self.post_process(preparation, outcome, shelf, self.services.clock.elapsed() - started)
 
     def post_process(self, preparation: Preparation, outcome: Outcome, shelf: Shelf, seconds: float) -> Published:
@@ -167,6 +170,9 @@ class Provider:
         listener(PhaseFinished("resolve", clock.elapsed() - started, f"{count} packages in the image"))
         return lock
 
+    def _plan_name(self, spec: ImageSpec) -> str:
+        return f"{self.target.os}-{self.target.dist}-{self.target.arch}-{spec.name}"
+
     # -- places ----------------------------------------------------------------------------------------------
 
     def _output(self, spec: ImageSpec) -> Path:
@@ -179,28 +185,25 @@ class Provider:
         wanted = preparation.output / f"{spec.name}-{spec.version}.raw"
         return Shelf(self.settings.cache_dir / "published.json", staging_folder, wanted)
 
-    def _sandbox(self) -> Sandbox:
-        ids = IdMap.for_caller(self.settings.root_id_range)
-        return Sandbox(ids, self.settings.temp_dir)
+    def workplace(self, lock: Lock, scratch: str = "unused") -> tuple[Sandbox, Store]:
+        """The sandbox and the store of a build. Jobs need the folder `store.scratch.folder(scratch)`."""
+        settings = self.settings
+        ids = IdMap.for_caller(settings.root_id_range)
+        sandbox = Sandbox(ids, settings.temp_dir / scratch)
+        return sandbox, Store(settings.cache_dir / "store", sandbox, lock.source_date_epoch, settings.temp_dir)
 
-    def _store(self, sandbox: Sandbox, lock: Lock) -> Store:
-        return Store(self.settings.cache_dir / "store", sandbox, lock.source_date_epoch)
-
-    def _step_services(self, preparation: Preparation, sandbox: Sandbox) -> StepServices:
-        packages = LockedPackages(
-            preparation.lock,
-            self.family,
-            PackageCache(self.settings.cache_dir / "packages"),
-            HttpTransport(),
-            self.services.listener,
-            self.settings.workers,
-        )
+    def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
+        cache = PackageCache(self.settings.cache_dir / "packages")
+        workers, listener = self.settings.workers, self.services.listener
+        packages = LockedPackages(preparation.lock, self.family, cache, transport, listener, workers)
         return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
 
 
 def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...]) -> str:
     """What resolution depends on, hashed: the target, what is asked for, and where."""
-    asked = [{"repositories": d.repositories, "requests": d.requests} for d in demands]
+    asked = [
+        {"requests": d.requests, "repositories": [replace(r, keyrings=()) for r in d.repositories]} for d in demands
+    ]
     text = canonical_json({"name": spec.name, "target": spec.target, "asked": asked})
     return f"{spec.name}-{sha256_text(text)[:16]}"
 

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.workshop import TEMPLATE, Workshop, remove_workshop
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    made = Workshop(tmp_path_factory.mktemp("workshop"))
+    yield made
+    remove_workshop(made)
+
+
+@pytest.fixture(scope="session")
+def built(workshop: Workshop) -> Workshop:
+    """The sample template, built from nothing."""
+    done = workshop.run("build", str(TEMPLATE))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return workshop

@@ -1,0 +1,104 @@
+"""What a second build does: nothing, or just what the change asks for."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from os_image_composer.chroot.job import Tree, WriteFile
+from support.commands import told
+from support.workshop import CHECKOUT, TEMPLATE, Workshop
+
+pytestmark = pytest.mark.build
+
+
+def copy_checkout(target: Path) -> Path:
+    """The parts of the checkout that a build reads."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    for name in ("src", "config", "image-templates"):
+        shutil.copytree(CHECKOUT / name, target / name, ignore=ignore)
+    return target
+
+
+def variant(tmp_path: Path, before: str, after: str) -> Path:
+    """The sample template with one thing changed, beside nothing it refers to."""
+    text = TEMPLATE.read_text()
+    assert before in text
+    template = tmp_path / "variant.yml"
+    template.write_text(text.replace(before, after))
+    return template
+
+
+def test_unchanged_template_runs_no_step_from_a_moved_checkout_with_touched_files_and_another_zone(
+    built: Workshop, tmp_path: Path
+) -> None:
+    first = told(built.run("build", "--json-events", str(TEMPLATE)))
+    moved = copy_checkout(tmp_path / "one").rename(tmp_path / "two")
+    for path in moved.rglob("*"):
+        os.utime(path)
+    template = moved / "image-templates" / TEMPLATE.name
+    again = told(built.run("build", "--json-events", str(template), checkout=moved, TZ="Pacific/Kiritimati"))
+    assert first.ran == again.ran == ()
+    assert first.sha256 == again.sha256
+
+
+def test_new_host_name_costs_the_configuration_and_the_disk(built: Workshop, tmp_path: Path) -> None:
+    template = variant(tmp_path, "hostname: debian13", "hostname: elsewhere")
+    out = str(tmp_path / "out")
+    done = told(built.run("build", "--json-events", "--output", out, str(template)))
+    assert sorted(done.ran) == ["disk", "initrd-configuration", "os-configuration"]
+    assert "hostname changed: debian13 → elsewhere" in done.why["os-configuration"]
+
+
+def test_file_that_the_initrd_generator_reads_makes_the_initrd_again(built: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "extra.conf").write_text('add_drivers+=" dummy "\n')
+    addition = "  additionalFiles:\n    - {local: extra.conf, final: /etc/dracut.conf.d/extra.conf}\n\n  users:"
+    template = variant(tmp_path, "  users:", addition)
+    done = told(built.run("build", "--json-events", "--output", str(tmp_path / "out"), str(template)))
+    assert sorted(done.ran) == ["boot", "disk", "initrd", "initrd-configuration", "os-configuration"]
+
+
+def test_added_package_keeps_the_layers_below(built: Workshop, tmp_path: Path) -> None:
+    template = variant(tmp_path, "    - vim-tiny", "    - vim-tiny\n    - hello")
+    done = told(built.run("build", "--json-events", "--output", str(tmp_path / "out"), str(template)))
+    assert "packages:default" not in done.ran
+    assert {"packages:template", "os-configuration", "disk"} <= set(done.ran)
+    assert "+hello" in done.why["packages:template"]
+
+
+def test_removed_image_is_copied_from_where_it_was_also_published(built: Workshop, tmp_path: Path) -> None:
+    one = told(built.run("build", "--json-events", str(TEMPLATE)))
+    other = told(built.run("build", "--json-events", "--output", str(tmp_path / "out"), str(TEMPLATE)))
+    assert other.ran == ()
+    assert other.sha256 == one.sha256
+    copy = tmp_path / "out" / built.image().name
+    assert copy.stat().st_size == built.image().stat().st_size
+    assert copy.stat().st_blocks * 512 < copy.stat().st_size / 2
+    assert copy.read_bytes() == built.image().read_bytes()
+
+
+def test_files_of_the_user_in_the_output_folder_stay(built: Workshop, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    told(built.run("build", "--json-events", "--output", str(out), str(TEMPLATE)))
+    assert sorted(p.name for p in out.iterdir()) == [
+        "debian13-minimal-1.0.manifest.json",
+        "debian13-minimal-1.0.raw",
+        "notes.txt",
+    ]
+
+
+def test_damaged_layer_in_the_store_is_reported_and_made_again(built: Workshop) -> None:
+    before = told(built.run("build", "--json-events", str(TEMPLATE)))
+    (layer,) = built.layers("os-configuration")
+    built.sandbox().edit(Tree(upper=layer), [WriteFile("/etc/hostname", b"tampered\n")])
+    built.image().unlink()
+    (built.cache / "published.json").unlink()
+    after = told(built.run("build", "--json-events", str(TEMPLATE)))
+    assert sorted(after.ran) == ["disk", "os-configuration"]
+    assert [w for w in after.warnings if "os-configuration" in w]
+    assert after.sha256 == before.sha256
