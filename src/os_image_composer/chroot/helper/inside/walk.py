@@ -30,8 +30,10 @@ def rooted(fd: int) -> Iterator[None]:
 
 def walk(top: str = "/") -> Iterator[tuple[str, os.stat_result]]:
     """Everything below `top` and `top` itself, parents first. Does not follow symlinks or leave the filesystem."""
-    yield top, os.lstat(top)
-    yield from _walk(top.rstrip("/"))
+    status = os.lstat(top)
+    yield top, status
+    if stat.S_ISDIR(status.st_mode):
+        yield from _walk(top.rstrip("/"))
 
 
 def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
