@@ -77,6 +77,12 @@ def test_a_login_prompt_with_a_failed_line_does_not_pass() -> None:
     assert (verdict.level, verdict.passed, verdict.failed_units) == (Level.CONSOLE, False, ("ssh.service",))
 
 
+def test_a_guest_that_says_it_is_stuck_is_not_merely_alive() -> None:
+    stuck = "Entering emergency mode. Exit the shell to continue."
+    verdict = judge(seen((*FIRMWARE, KERNEL, stuck)))
+    assert (verdict.level, verdict.passed) == (Level.CONSOLE, False)
+
+
 @pytest.mark.parametrize("console", [FIRMWARE, (FIRMWARE[0],), (*FIRMWARE, KERNEL)])
 def test_a_guest_that_says_nothing_after_the_firmware_is_alive_and_no_more(console: tuple[str, ...]) -> None:
     verdict = judge(seen(console))

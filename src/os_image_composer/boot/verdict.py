@@ -13,7 +13,7 @@ class Level(Enum):
     """How much is known. Only the first two can pass; what each is good for differs, so it is always named."""
 
     SELF_REPORT = "self-report"  # the guest said how it went
-    CONSOLE = "console"  # a login prompt, and no failed unit, on the first serial port
+    CONSOLE = "console"  # the first serial port said it: a login prompt, failed units, a panic
     ALIVE = "alive"  # the firmware handed over; nothing else is known
     NOTHING = "nothing"  # not even that
 
@@ -107,6 +107,8 @@ def judge(evidence: Evidence) -> BootVerdict:
         reason = _listing("a login prompt, but failed units", failed) if failed else "a login prompt, no failed unit"
         return _verdict(evidence, Level.CONSOLE, not failed, reason, failed)
     if any(_HANDED_OVER.search(line) for line in evidence.console):
+        if any(dead_end(line) for line in evidence.console):
+            return _verdict(evidence, Level.CONSOLE, False, evidence.ended_by, failed)
         reason = f"the firmware handed over, but no login prompt and no report came: {evidence.ended_by}"
         return _verdict(evidence, Level.ALIVE, False, reason, failed)
     return _verdict(evidence, Level.NOTHING, False, f"nothing was started: {evidence.ended_by}", failed)
