@@ -118,6 +118,15 @@ def test_an_image_that_is_not_there_cannot_be_booted(composer: Composer) -> None
     assert "Traceback" not in done.stderr
 
 
+def test_doctor_names_what_is_missing_with_the_command_that_mends_it(composer: Composer) -> None:
+    done = composer("doctor")
+    lines = done.stdout.splitlines()
+    assert any(line.startswith("ok       python ") for line in lines)
+    wrong = [i for i, line in enumerate(lines) if line.startswith(("FAILED", "warning"))]
+    assert all("mend it: " in lines[i + 1] for i in wrong)
+    assert done.returncode == int(any(line.startswith("FAILED") for line in lines))
+
+
 @pytest.mark.boot
 def test_a_disk_with_nothing_on_it_does_not_pass(composer: Composer, tmp_path: Path) -> None:
     image = tmp_path / "empty.raw"
