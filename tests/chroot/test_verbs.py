@@ -243,7 +243,7 @@ def test_a_projection_keeps_what_leads_to_its_files(sh: Sh, sandbox: Sandbox, la
     expected = sh(listing, lower=(path,)).output.decode().splitlines()
     expected = [line for line in expected if not line.startswith("/etc/./b ")]
     assert sh(listing, lower=(into,)).output.decode().splitlines() == expected
-    assert len(expected) == 10
+    assert len(expected) == 11
 
 
 def test_survey_counts_the_merged_tree(sh: Sh, sandbox: Sandbox, layer: MakeLayer) -> None:

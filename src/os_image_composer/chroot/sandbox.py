@@ -93,7 +93,7 @@ class Sandbox:
         present = [path for path in paths if path.is_dir() and not path.is_symlink()]
         if os.geteuid() == 0:  # whose own directories, between the layers, are not root's inside
             for path in present:
-                shutil.rmtree(path)
+                _remove_all(path)
             return
         if present:
             asking = Asking("remove", self.ids)
@@ -247,6 +247,13 @@ class _Export:
     def publish(self) -> None:
         for name, part in self.parts.items():
             part.replace(self.files[name])
+
+
+def _remove_all(path: Path) -> None:
+    """Also while the helper of a killed build still clears a part of it."""
+    while path.exists():
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
 
 
 def _read_only(tree: Tree) -> Tree:

@@ -57,19 +57,21 @@ def kept_xattrs(path: str) -> list[tuple[str, bytes]]:
 
 
 def clear(folder: int) -> None:
-    """Remove everything in an open directory, whatever the modes and however deep; other mounts are left alone."""
+    """Remove everything in an open directory, whatever the modes and however deep. What is gone meanwhile (the
+    helper of a killed build clears its own) is no error."""
     with os.scandir(folder) as entries:
         found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
     for name, directory in found:
-        if not directory:
-            os.unlink(name, dir_fd=folder)
-            continue
-        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-        try:
-            clear(fd)
-        finally:
-            os.close(fd)
-        os.rmdir(name, dir_fd=folder)
+        with contextlib.suppress(FileNotFoundError):
+            if not directory:
+                os.unlink(name, dir_fd=folder)
+                continue
+            fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            try:
+                clear(fd)
+            finally:
+                os.close(fd)
+            os.rmdir(name, dir_fd=folder)
 
 
 def ensure_directory(path: str, depth: int = 0) -> None:
