@@ -28,7 +28,7 @@ class WriteDisk:
     `uki_name` is the file name under EFI/Linux, where systemd-boot finds kernels (Boot Loader Specification)."""
 
     kind: ClassVar[str] = "write-disk"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 3
     result: ClassVar[Kind] = Kind.ARTIFACT
 
     layout: DiskLayout

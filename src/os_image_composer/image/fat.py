@@ -12,6 +12,9 @@ from pathlib import PurePosixPath
 from os_image_composer.image.layout import SECTOR, PlacedPartition
 
 _KIB = 1024
+# Fewer clusters make a FAT16 of what says it is FAT32, and firmware refuses it (Microsoft's FAT specification, "FAT
+# type determination"); the tables and reserved sectors take a little more off.
+_FEWEST_FAT32_CLUSTERS = 65_525 + 2_000
 
 
 def mkfs_fat(image: str, partition: PlacedPartition) -> tuple[str, ...]:
@@ -19,11 +22,23 @@ def mkfs_fat(image: str, partition: PlacedPartition) -> tuple[str, ...]:
     label = ("-n", partition.label.upper()) if partition.label else ()
     return (
         "mkfs.fat",
-        *("-F", str(partition.fat_bits), "-i", partition.filesystem_uuid.replace("-", ""), *label),
-        *("--invariant", f"--offset={partition.start // SECTOR}"),
+        # --invariant fixes the label's time, and a serial number, which a later -i replaces.
+        "--invariant",
+        *("-F", str(partition.fat_bits), *_cluster_size(partition)),
+        *("-i", partition.filesystem_uuid.replace("-", ""), *label),
+        f"--offset={partition.start // SECTOR}",
         image,
         str(partition.size // _KIB),
     )
+
+
+def _cluster_size(partition: PlacedPartition) -> tuple[str, ...]:
+    """The largest cluster, up to 4 KiB, that gives a FAT32 clusters enough; mkfs.fat's own choice may not."""
+    if partition.fat_bits != 32:
+        return ()
+    sectors = (8, 4, 2, 1)
+    fitting = [s for s in sectors if partition.size // (s * SECTOR) >= _FEWEST_FAT32_CLUSTERS]
+    return ("-s", str((fitting or [1])[0]))
 
 
 def fill(image: str, partition: PlacedPartition, files: Mapping[str, str]) -> list[tuple[str, ...]]:
