@@ -183,6 +183,15 @@ def test_a_program_that_is_missing_is_named(sandbox: Sandbox, tiny: Path) -> Non
     assert "no-such-program" in caught.value.message
 
 
+def test_a_program_that_is_not_executable_is_named(sandbox: Sandbox, tiny: Path, layer: MakeLayer) -> None:
+    lower = layer("lower", {"opt/data": b"1"})
+    for argv in (("/opt/data",), ("data",)):
+        with pytest.raises(StepError) as caught:
+            sandbox.run(Job(Tree((tiny, lower)), argv, (HOST_USR,), env={"PATH": "/none:/opt:/bin"}))
+        assert caught.value.reference == "program-not-started"
+        assert caught.value.cause is not None and "Permission denied" in caught.value.cause
+
+
 def test_a_layer_that_is_missing_is_named(sandbox: Sandbox, place: Path) -> None:
     with pytest.raises(StepError) as caught:
         sandbox.run(Job(Tree((place / "gone",)), ("true",)))

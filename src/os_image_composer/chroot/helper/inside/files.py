@@ -16,7 +16,8 @@ _CHUNK = 1 << 20
 
 
 def glob(request: Request, fds: Sequence[int], channel: Channel) -> None:
-    channel.tell({"paths": find(request["options"]["pattern"])})
+    found = {path for pattern in request["options"]["patterns"] for path in find(pattern)}
+    channel.tell({"paths": sorted(found, key=os.fsencode)})
 
 
 def read(request: Request, fds: Sequence[int], channel: Channel) -> None:

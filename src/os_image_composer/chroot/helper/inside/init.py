@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import select
@@ -86,12 +87,29 @@ def run_program(channel: Channel, argv: Sequence[str], env: Mapping[str, str], c
         if stdin:
             os.lseek(source, 0, os.SEEK_SET)
         os.dup2(source, 0)
-        os.execvpe(argv[0], list(argv), {**_ENVIRONMENT, **env})  # noqa: S606
+        _execute(argv, {**_ENVIRONMENT, **env})
     except FileNotFoundError as error:
         channel.refuse(Refused("program-missing", f"{argv[0]} cannot be run in the tree", _named(error)))
     except OSError as error:
         channel.refuse(Refused("program-not-started", f"{argv[0]} cannot be run in the tree", _named(error)))
+    except Exception as error:
+        channel.refuse(error)
     return 127
+
+
+def _execute(argv: Sequence[str], env: Mapping[str, str]) -> None:
+    """As execvp(3). os.execvpe imports a module on the way, which is out of reach by now."""
+    if "/" in argv[0]:
+        os.execve(argv[0], list(argv), env)  # noqa: S606
+    found: OSError | None = None
+    for folder in env["PATH"].split(":"):
+        try:
+            os.execve(os.path.join(folder, argv[0]), list(argv), env)  # noqa: S606
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            found = found or error
+    raise found or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _named(error: OSError) -> str:

@@ -46,6 +46,7 @@ def main() -> None:
     try:
         request: Request = json.loads(data.readline())
         verb = _verb(request["verb"])
+        _import_no_more()
         fds = namespaces.enter(request["ids"], _raise_limit(request["sources"]))
         namespaces.isolate(request["network"])
     except Exception as error:
@@ -75,6 +76,12 @@ def _verb(name: str) -> Verb | None:
         return None
     verb: Verb = getattr(importlib.import_module(f".{_VERBS[name]}", __package__), name)
     return verb
+
+
+def _import_no_more() -> None:
+    """From here on an import could only fail, or, with the tree as root directory, run code of the tree."""
+    sys.path.clear()
+    sys.path_importer_cache.clear()
 
 
 def _raise_limit(sources: list[str]) -> list[str]:
