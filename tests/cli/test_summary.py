@@ -56,8 +56,9 @@ def test_the_summary_tells_where_the_image_is_and_what_took_how_long(published: 
 
 
 def test_the_command_that_boots_the_image_can_be_pasted(published: object) -> None:
-    *_, last = summary_lines(published, ".venv/bin/os-image-composer")  # type: ignore[arg-type]
-    assert last == "boot it   .venv/bin/os-image-composer boot 'out dir/a-1.0.raw'"
+    *_, boot, check = summary_lines(published, ".venv/bin/os-image-composer")  # type: ignore[arg-type]
+    assert boot == "boot it   .venv/bin/os-image-composer boot 'out dir/a-1.0.raw'"
+    assert check == "check it  .venv/bin/os-image-composer boot --check 'out dir/a-1.0.raw'"
 
 
 def test_the_result_event_is_json(published: object) -> None:

@@ -127,10 +127,10 @@ class Sandbox:
         self._read(tree, list(paths), READ_LIMIT, hear)
         return {path: bytes(content) for path, content in found.items()}
 
-    def glob(self, tree: Tree, pattern: str) -> tuple[str, ...]:
-        """Paths that match, without leading slash, sorted: `*`, `?`, `[…]`, and `**` for any number of
-        directories. Hidden names match, too."""
-        return tuple(self._of_tree("glob", tree, {"pattern": pattern})["paths"])
+    def glob(self, tree: Tree, *patterns: str) -> tuple[str, ...]:
+        """Paths that match any of `patterns`, without leading slash, sorted: `*`, `?`, `[…]`, and `**` for any
+        number of directories. Hidden names match, too."""
+        return tuple(self._of_tree("glob", tree, {"patterns": list(patterns)})["paths"])
 
     def export(self, tree: Tree, files: Mapping[str, Path]) -> None:
         """Copy regular files to paths of the host, where they belong to the caller and appear whole.

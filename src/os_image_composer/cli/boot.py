@@ -19,7 +19,7 @@ ALIVE = 3
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="\b\nExample:\n  os-image-composer boot workspace/minimal/minimal.raw --timeout 300")(boot)
+    app.command(epilog="\b\nExample:\n  os-image-composer boot --check workspace/minimal/minimal.raw")(boot)
 
 
 def boot(
@@ -29,21 +29,20 @@ def boot(
     cpus: Annotated[int, typer.Option(min=1, max=64, help="Processors of the guest.")] = 2,
     accel: Annotated[Accelerator, typer.Option(help="How QEMU runs the guest.")] = Accelerator.TCG,
     show_console: Annotated[bool, typer.Option("--console", help="Show the guest's console.")] = False,
-    interactive: Annotated[
-        bool, typer.Option("--interactive", "-i", help="Give me the console; Ctrl-] ends it.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Boot, judge, power off; nothing to type.")] = False,
     console_log: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the console here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
 ) -> None:
-    """Boot an image in QEMU and say how it went.
+    """Boot an image in QEMU: its console here, or with --check a verdict.
 
-    Exit code 0: it booted, nothing failed. 1: it did not, or a unit failed. 3: the firmware started it, nothing
-    else is known. The guest is asked to report about itself; that needs systemd 256, else the console is read.
+    Without a terminal --check is implied, and the console shown. Exit code of --check: 0: it booted, nothing
+    failed. 1: it did not, or a unit failed. 3: the firmware started it, nothing else is known. The guest is asked
+    to report about itself; that needs systemd 256, else the console is read.
     """
     from os_image_composer.build.clock import SystemClock
 
     machine = Machine(accelerator=accel, memory=memory, cpus=cpus)
-    if interactive:
+    if not check and sys.stdin.isatty():
         from os_image_composer.boot.interactive import run_in_terminal
 
         print("booting; Ctrl-] ends it", file=sys.stderr)
@@ -51,7 +50,7 @@ def boot(
         return
     from os_image_composer.boot.trial import boot_image
 
-    heard = (lambda line: print(line, file=sys.stderr, flush=True)) if show_console else None
+    heard = (lambda line: print(line, file=sys.stderr, flush=True)) if show_console or not check else None
     verdict = boot_image(image, SystemClock(), machine=machine, limit=timeout, heard=heard)
     if console_log is not None:
         console_log.write_text("\n".join(verdict.lines) + "\n", encoding="utf-8")

@@ -43,7 +43,9 @@ def summary_lines(published: Published, program: str) -> Iterator[str]:
     yield f"packages  {package_count(published)}"
     yield f"manifest  {shown(published.manifest)}"
     yield f"time      {published.seconds:.1f} s"
-    yield f"boot it   {shlex.quote(program)} boot {shlex.quote(str(shown(published.image)))}"
+    image = shlex.quote(str(shown(published.image)))
+    yield f"boot it   {shlex.quote(program)} boot {image}"
+    yield f"check it  {shlex.quote(program)} boot --check {image}"
 
 
 def size_words(image: Path, size: int) -> str:

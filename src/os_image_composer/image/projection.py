@@ -30,7 +30,6 @@ class ProjectConfiguration:
         packages, configured = work.all("packages"), work.all("configuration")
         whole = Tree((*packages, *configured))
         sandbox.project(whole, self.patterns, work.output)
-        gone = {path for p in self.patterns for path in sandbox.glob(Tree(packages), p)}
-        gone -= {path for p in self.patterns for path in sandbox.glob(whole, p)}
+        gone = {*sandbox.glob(Tree(packages), *self.patterns)} - {*sandbox.glob(whole, *self.patterns)}
         if gone:
             sandbox.edit(Tree(packages, work.output), [Remove(path) for path in sorted(gone)])
