@@ -91,7 +91,7 @@ def test_firmware_finds_boot_loader_and_kernel(esp: Path) -> None:
 
 @pytest.mark.parametrize("option", ["--audit", "--verify"])
 def test_package_database_is_clean(built: Workshop, option: str) -> None:
-    tree = Tree(built.layers("packages:default", "packages:template", "os-configuration"))
+    tree = Tree(built.layers("essential", "packages:default", "packages:template", "os-configuration"))
     done = built.sandbox().run(Job(tree, ("dpkg", option)))
     assert (done.status, done.output) == (0, b"")
 
@@ -102,7 +102,7 @@ def test_manifest_tells_the_image_and_its_packages(built: Workshop) -> None:
     with image.open("rb") as stream:
         assert manifest["image"]["sha256"] == hashlib.file_digest(stream, "sha256").hexdigest()
     assert manifest["image"]["size"] == image.stat().st_size
-    tree = Tree(built.layers("packages:default", "packages:template"))
+    tree = Tree(built.layers("essential", "packages:default", "packages:template"))
     query = ("dpkg-query", "-W", "-f", "${Package} ${Version}\n")
     installed = built.sandbox().run(Job(tree, query)).output.decode().splitlines()
     assert [f"{p['name']} {p['version']}" for p in manifest["packages"]] == installed

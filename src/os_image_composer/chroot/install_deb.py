@@ -64,9 +64,28 @@ _APT_OPTIONS = (
 
 
 @dataclass(frozen=True)
+class InstallEssential:
+    """The Essential set with all it depends on, into an empty root, by its own dpkg. There is no package manager to
+    ask for an order yet, so all files are unpacked first and dpkg then installs them at once."""
+
+    kind: ClassVar[str] = "install-essential"
+    version: ClassVar[int] = 1
+    result: ClassVar[Kind] = Kind.TREE
+
+    packages: tuple[PackageFile, ...]
+    surroundings: Surroundings
+
+    def run(self, work: Work[Services]) -> None:
+        installation = _Installation(work, Tree(upper=work.output), self.surroundings, self.packages)
+        installation.start(self.packages)
+        installation.dpkg(self.packages)
+        installation.expect({p.name: p.version for p in self.packages})
+        installation.tidy()
+
+
+@dataclass(frozen=True)
 class InstallEnvironment:
-    """The chroot environment: the distribution's own package manager, installed by its own dpkg. It has no
-    package manager to ask for an order yet, so all files are unpacked first and dpkg then installs them at once."""
+    """The chroot environment: the distribution's package manager on top of the Essential set, by its dpkg."""
 
     kind: ClassVar[str] = "install-environment"
     version: ClassVar[int] = 1
@@ -76,36 +95,30 @@ class InstallEnvironment:
     surroundings: Surroundings
 
     def run(self, work: Work[Services]) -> None:
-        tree = Tree(upper=work.output)
+        tree = Tree(work.all("lower"), work.output)
         installation = _Installation(work, tree, self.surroundings, self.packages)
-        installation.start(self.packages)
+        before = installation.installed()
         installation.dpkg(self.packages)
+        installation.expect({**before, **{p.name: p.version for p in self.packages}})
         installation.tidy()
 
 
 @dataclass(frozen=True)
 class InstallPackages:
-    """One transaction onto the layers below. `base` is the Essential set with all it depends on; it is empty
-    where a layer below has it already."""
+    """One transaction onto the layers below, in the order of the chroot environment's apt."""
 
     kind: ClassVar[str] = "install-packages"
     version: ClassVar[int] = 1
     result: ClassVar[Kind] = Kind.TREE
 
     packages: tuple[PackageFile, ...]
-    base: tuple[PackageFile, ...]
     surroundings: Surroundings
 
     def run(self, work: Work[Services]) -> None:
         tree = Tree(work.all("lower"), work.output)
         installation = _Installation(work, tree, self.surroundings, self.packages)
-        before = installation.installed() if tree.lower else {}
-        if self.base:
-            installation.start(self.base)
-            installation.dpkg(self.base)
-        rest = [p for p in self.packages if p not in set(self.base)]
-        if rest:
-            installation.apt(Tree(work.all("chroot")), rest)
+        before = installation.installed()
+        installation.apt(Tree(work.all("chroot")), self.packages)
         installation.expect({**before, **{p.name: p.version for p in self.packages}})
         installation.tidy()
 
@@ -223,11 +236,16 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
+def essential(packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
+    """`chroot.installer.Installer.essential` for this family."""
+    return InstallEssential(packages, surroundings)
+
+
 def environment(packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
     """`chroot.installer.Installer.environment` for this family."""
     return InstallEnvironment(packages, surroundings)
 
 
-def transaction(packages: tuple[PackageFile, ...], base: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
+def transaction(packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
     """`chroot.installer.Installer.transaction` for this family."""
-    return InstallPackages(packages, base, surroundings)
+    return InstallPackages(packages, surroundings)

@@ -28,14 +28,16 @@ class Surroundings:
 
 
 class Installer(Protocol):
-    def environment(self, packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
-        """The step that makes the chroot environment: the distribution's own package manager, from nothing."""
+    """Steps that install packages; each adds a layer to those of role `lower`."""
 
-    def transaction(
-        self, packages: tuple[PackageFile, ...], base: tuple[PackageFile, ...], surroundings: Surroundings
-    ) -> Action:
-        """The step that installs `packages` onto the layers below. `base` is what must be unpacked first in an
-        empty root."""
+    def essential(self, packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
+        """Into an empty root: what every system of the distribution has, so that packages can be installed."""
+
+    def environment(self, packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
+        """Onto that: the distribution's own package manager, which gives the chroot environment."""
+
+    def transaction(self, packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
+        """Onto any layers: `packages` in one transaction, by the package manager of role `chroot`."""
 
 
 def installer_for(family: str) -> Installer:

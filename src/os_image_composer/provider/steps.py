@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from os_image_composer.build.step import Input, Step
@@ -43,19 +44,24 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     boot, initrd = distribution.boot, distribution.initrd
 
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
-    chroot = Step("chroot-environment", installer.environment(_files(lock.sets["chroot"]), surroundings))
+    image_base, chroot_base = _base(lock.sets["image"]), _base(lock.sets["chroot"])
+    essential = Step("essential", installer.essential(image_base, surroundings))
+    # The same packages in nearly every template; only a pinned version sets them apart.
+    own = (
+        essential
+        if chroot_base == image_base
+        else Step("chroot-essential", installer.essential(chroot_base, surroundings))
+    )
+    manager = _without(lock.sets["chroot"].packages(), chroot_base)
+    chroot = Step("chroot-environment", installer.environment(manager, surroundings), _all("lower", [own]))
 
-    layers: list[Step] = []
-    for number, transaction in enumerate(lock.sets["image"].transactions):
-        packages = tuple(PackageFile.of(p) for p in transaction.packages)
-        base = _base(transaction.packages) if number == 0 else ()
-        layers.append(
-            Step(
-                f"packages:{transaction.label}",
-                installer.transaction(packages, base, surroundings),
-                (*_all("lower", layers), Input("chroot", chroot.name)),
-            )
-        )
+    layers = [essential]
+    for transaction in lock.sets["image"].transactions:
+        packages = _without(transaction.packages, image_base)
+        if packages:
+            action = installer.transaction(packages, surroundings)
+            inputs = (*_all("lower", layers), *_all("chroot", [own, chroot]))
+            layers.append(Step(f"packages:{transaction.label}", action, inputs))
 
     configured = Step(
         "os-configuration",
@@ -109,24 +115,29 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
         (*_all("lower", [*layers, configured]), Input("boot", uki.name), Input("tools", tools.name)),
         checks_bytes=True,
     )
-    return [tools, chroot, *layers, configured, projected, made_initrd, uki, disk]
+    chroots = [chroot] if own is essential else [own, chroot]
+    return [tools, essential, *chroots, *layers[1:], configured, projected, made_initrd, uki, disk]
 
 
 def _files(packages: PackageSet) -> tuple[PackageFile, ...]:
     return tuple(PackageFile.of(p) for p in packages.packages())
 
 
-def _base(packages: tuple[LockedPackage, ...]) -> tuple[PackageFile, ...]:
+def _base(packages: PackageSet) -> tuple[PackageFile, ...]:
     """The essential packages and all they depend on, sorted by name."""
-    by_name = {p.name: p for p in packages}
+    by_name = {p.name: p for p in packages.packages()}
     base: dict[str, LockedPackage] = {}
-    pending = [p for p in packages if p.essential]
+    pending = [p for p in by_name.values() if p.essential]
     while pending:
         package = pending.pop()
         if package.name not in base:
             base[package.name] = package
             pending += [by_name[name] for name in package.depends if name in by_name]
     return tuple(PackageFile.of(base[name]) for name in sorted(base))
+
+
+def _without(packages: Iterable[LockedPackage], base: tuple[PackageFile, ...]) -> tuple[PackageFile, ...]:
+    return tuple(file for file in map(PackageFile.of, packages) if file not in set(base))
 
 
 def _all(role: str, steps: list[Step]) -> tuple[Input, ...]:
