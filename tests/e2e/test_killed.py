@@ -100,3 +100,21 @@ def test_twenty_kills_leave_nothing_behind_and_the_next_build_gives_the_same_dig
 
 def step_digests(workshop: Workshop) -> dict[str, str]:
     return {name: result.digest for name, result in workshop.results().items()}
+
+
+def test_interrupt_ends_a_build_within_five_seconds_with_exit_code_130(
+    built: Workshop, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    victim = Workshop(tmp_path_factory.mktemp("interrupted"))
+    victim.cache.mkdir()
+    (victim.cache / "packages").symlink_to(built.cache / "packages")
+    try:
+        build = start(victim)
+        time.sleep(6)
+        build.send_signal(signal.SIGINT)
+        assert build.wait(5) == 130
+        assert processes_of(victim) == []
+        assert not victim.image().exists()
+    finally:
+        (victim.cache / "packages").unlink()
+        remove_workshop(victim)
