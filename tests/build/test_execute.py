@@ -127,6 +127,14 @@ def test_independent_steps_run_side_by_side(bench: Bench) -> None:
     assert sorted(bench.ran[:2]) == ["one", "two"]
 
 
+def test_another_version_of_what_runs_the_steps_runs_all_of_them(bench: Bench) -> None:
+    one = plan()
+    bench.build(one)
+    bench.build(make_plan("test", [s.step for s in one.steps], "sandbox 2"))
+    assert len(bench.ran) == len(one.steps)
+    assert bench.why["base"] == "run by another version ( → sandbox 2)"
+
+
 def test_forecast_says_what_will_run_and_what_depends(bench: Bench) -> None:
     bench.build(plan())
     changed = plan(config="B")

@@ -13,9 +13,10 @@ from typing import cast
 
 import os_image_composer
 from os_image_composer.build.step import Action, Kind
+from os_image_composer.chroot.sandbox import SANDBOX_VERSION
 
 ACCEPTED = Path(__file__).parents[1] / "build" / "step_sources.json"
-# What a step runs in, not what it does: a change here is told apart by tests of its own.
+# What a step runs in, not what it does. The sandbox has a version of its own, which is in every step's id.
 SURROUNDINGS = ("os_image_composer.build.", "os_image_composer.errors", "os_image_composer.chroot.sandbox")
 
 
@@ -33,7 +34,16 @@ def step_sources() -> dict[str, tuple[int, str]]:
                 if thing.__module__ == module.__name__ and isinstance(getattr(thing, "result", None), Kind):
                     action = cast(type[Action], thing)
                     found[action.kind] = (action.version, _digest(module))
+    found["sandbox"] = (SANDBOX_VERSION, _sandbox_digest())
     return found
+
+
+def _sandbox_digest() -> str:
+    """Of the sandbox, which every step runs in, and its helper program."""
+    folder = Path(os_image_composer.__file__).parent / "chroot"
+    paths = [folder / f"{name}.py" for name in ("asking", "feeding", "job", "sandbox")]
+    texts = [ast.dump(ast.parse(p.read_text())) for p in sorted([*paths, *(folder / "helper").rglob("*.py")])]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
 def _digest(module: ModuleType) -> str:

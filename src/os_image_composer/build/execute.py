@@ -165,7 +165,7 @@ class Execution(Generic[S]):
         """In a worker thread: the step's result, by its content key or by running it."""
         step = planned.step
         inputs = tuple((i.role, progress.results[i.step]) for i in step.inputs)
-        key = content_key(step, tuple(result.digest for _, result in inputs))
+        key = content_key(step, tuple(result.digest for _, result in inputs), self.plan.engine)
         started = self.clock.elapsed()
         with self.store.running(key):
             found = self.store.by_key(key)
@@ -265,7 +265,7 @@ def forecast(plan: Plan, store: Store, shelf: Shelf) -> tuple[Forecast, ...]:
         inputs = [results.get(i.step) for i in planned.step.inputs]
         whole = [r for r in inputs if r is not None]
         if found is None and len(whole) == len(inputs):
-            found = store.by_key(content_key(planned.step, tuple(r.digest for r in whole)))
+            found = store.by_key(content_key(planned.step, tuple(r.digest for r in whole), plan.engine))
         if found is not None and found.kind is Kind.ARTIFACT and not shelf.find(found.digest, found.size):
             found = None
         if found is not None:

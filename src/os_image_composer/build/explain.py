@@ -12,6 +12,8 @@ def explain(plan: Plan, last: Mapping[str, Any] | None) -> dict[str, str]:
     """For every step a reason in words, should it have to run. `last` is `Plan.to_json` of the previous build."""
     before = {s["name"]: s for s in last["steps"]} if last else {}
     now = {s["name"]: s for s in plan.to_json()["steps"]}
+    if last and last.get("engine") != plan.engine:
+        return {name: f"run by another version ({last.get('engine')} → {plan.engine})" for name in now}
     return {name: _reason(step, before.get(name), bool(before)) for name, step in now.items()}
 
 

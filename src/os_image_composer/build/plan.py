@@ -22,9 +22,10 @@ class PlannedStep:
 @dataclass(frozen=True)
 class Plan:
     """`name` tells plans of different images apart (a miss is explained against the last plan of that name);
-    the last step makes what the build is for."""
+    the last step makes what the build is for. `engine` is what runs them all, by version (see `step_id`)."""
 
     name: str
+    engine: str
     steps: tuple[PlannedStep, ...]
 
     @property
@@ -42,10 +43,14 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """The plan as plain values: what a dry run prints and what the next build compares with."""
-        return {"name": self.name, "steps": [_step_json(self, planned) for planned in self.steps]}
+        return {
+            "name": self.name,
+            "engine": self.engine,
+            "steps": [_step_json(self, planned) for planned in self.steps],
+        }
 
 
-def make_plan(name: str, steps: Iterable[Step]) -> Plan:
+def make_plan(name: str, steps: Iterable[Step], engine: str = "") -> Plan:
     """Give every step its id. Raises ValueError when a step names an input that does not come before it."""
     planned: dict[str, PlannedStep] = {}
     for step in steps:
@@ -55,8 +60,8 @@ def make_plan(name: str, steps: Iterable[Step]) -> Plan:
         if missing:
             raise ValueError(f"step {step.name} needs {missing[0]}, which does not come before it")
         ids = tuple(planned[i.step].id for i in step.inputs)
-        planned[step.name] = PlannedStep(step, step_id(step, ids))
-    return Plan(name, tuple(planned.values()))
+        planned[step.name] = PlannedStep(step, step_id(step, ids, engine))
+    return Plan(name, engine, tuple(planned.values()))
 
 
 def _step_json(plan: Plan, planned: PlannedStep) -> dict[str, Any]:

@@ -102,22 +102,24 @@ class Step:
         return value
 
 
-def step_id(step: Step, input_ids: tuple[str, ...]) -> str:
-    """Hex SHA-256 over what the step does and the ids of what it starts from."""
-    return _hash(step, input_ids)
+def step_id(step: Step, input_ids: tuple[str, ...], engine: str) -> str:
+    """Hex SHA-256 over what the step does, the ids of what it starts from, and what runs it: `engine` names the
+    version of the surroundings that every step shares and no option names."""
+    return _hash(step, input_ids, engine)
 
 
-def content_key(step: Step, digests: tuple[str, ...]) -> str:
+def content_key(step: Step, digests: tuple[str, ...], engine: str) -> str:
     """As `step_id`, over the digests of the inputs' contents: equal keys mean equal work, even where an input was
     made again in another way."""
-    return _hash(step, digests)
+    return _hash(step, digests, engine)
 
 
-def _hash(step: Step, inputs: tuple[str, ...]) -> str:
+def _hash(step: Step, inputs: tuple[str, ...], engine: str) -> str:
     action = step.action
     return sha256_text(
         canonical_json(
             {
+                "engine": engine,
                 "kind": action.kind,
                 "version": action.version,
                 "options": step.options(),

@@ -16,7 +16,7 @@ from os_image_composer.build.plan import make_plan
 from os_image_composer.build.shelf import Shelf, copy_sparse
 from os_image_composer.build.store import Store
 from os_image_composer.chroot.ids import IdMap
-from os_image_composer.chroot.sandbox import Sandbox
+from os_image_composer.chroot.sandbox import SANDBOX_VERSION, Sandbox
 from os_image_composer.chroot.services import Services as StepServices
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import load_distribution, load_image_tools
@@ -88,7 +88,7 @@ class Provider:
             for user in spec.users
         )
         steps = raw_image_steps(spec, lock, self.distribution, Extras(accounts, files))
-        plan = make_plan(self._plan_name(spec), steps)
+        plan = make_plan(self._plan_name(spec), steps, f"sandbox {SANDBOX_VERSION}")
         return Preparation(spec, lock, plan, output or self._output(spec), passwords, host_files)
 
     def forecast(self, preparation: Preparation) -> tuple[Forecast, ...]:
