@@ -50,7 +50,8 @@ class Finding:
 
 
 class ComposerError(Exception):
-    """Base of all expected failures. `detail` holds further lines, such as the end of a program's output."""
+    """Base of all expected failures. `detail` holds further lines, such as the end of a program's output; `key` names
+    the template's key (`systemConfig.users[0]`) where only that is known, for who can tell its `origin`."""
 
     exit_code = 1
 
@@ -62,6 +63,7 @@ class ComposerError(Exception):
         cause: str | None = None,
         hint: str | None = None,
         origin: Origin | None = None,
+        key: str | None = None,
         detail: tuple[str, ...] = (),
         findings: tuple[Finding, ...] = (),
     ) -> None:
@@ -71,6 +73,7 @@ class ComposerError(Exception):
         self.cause = cause
         self.hint = hint
         self.origin = origin
+        self.key = key
         self.detail = detail
         self.findings = findings
 

@@ -120,7 +120,7 @@ def test_a_target_without_default_template_is_unknown(write: Write, data: Path, 
     shutil.copytree(data, copy)
     next(copy.glob("**/default-raw-x86_64.yml")).unlink()
     (finding,) = check_template(write(HEAD), copy)
-    assert (finding.reference, finding.hint) == ("unknown-target", "there is aarch64")
+    assert (finding.reference, finding.hint) == ("unknown-target", "there is no distribution data at all")
 
 
 def test_commands_keep_their_order_and_their_place(write: Write, data: Path) -> None:

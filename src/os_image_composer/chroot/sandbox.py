@@ -60,7 +60,7 @@ class Sandbox:
 
     def new_file(self, path: Path, size: int) -> None:
         """Make a sparse file of `size` bytes that root inside may write, as a writable bind. `own` ends that."""
-        with path.open("xb") as file:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.truncate(size)
         self._give(path)
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -87,10 +88,27 @@ def run(arguments: Sequence[str]) -> int:
     except ComposerError as error:
         _print(error_lines(error))
         return error.exit_code
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        _print(error_lines(_refused(error)))
+        return 1
     except Exception as error:
         _print(unexpected_lines(error, _wants_debug(arguments)))
         return 1
     return 0
+
+
+def _refused(error: OSError) -> ComposerError:
+    """What the host's files or devices refused, where no module had more to say about it."""
+    hints = {
+        errno.ENOSPC: "free some disk space",
+        errno.EROFS: "the filesystem is read-only: choose another folder with --cache-dir, --work-dir or --output",
+        errno.EACCES: "see who owns it and who may write there",
+        errno.EPERM: "see who owns it and who may write there",
+    }
+    where = os.fsdecode(error.filename) if error.filename else "a file"
+    return ComposerError("host-refused", f"cannot use {where}", cause=error.strerror, hint=hints.get(error.errno or 0))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -24,6 +24,7 @@ class Account:
     groups: tuple[str, ...]
     home: str | None
     shell: str | None
+    sudo: bool
 
 
 def create_accounts(
@@ -40,11 +41,12 @@ def create_accounts(
     databases = sandbox.read(tree, ["etc/passwd", "etc/group"])
     users = _names(databases.get("etc/passwd", b""))
     groups = _names(databases.get("etc/group", b"")) | {a.name for a in accounts}
-    for account in accounts:
-        _check(sandbox, tree, account, groups)
+    for number, account in enumerate(accounts):
+        key = f"systemConfig.users[{number}]"
+        _check(sandbox, tree, account, groups, key)
         done = sandbox.run(Job(tree, _command(account, account.name in users), env=env), say)
         if done.status:
-            raise StepError("user-not-made", f"user {account.name} could not be made", detail=done.tail())
+            raise StepError("user-not-made", f"user {account.name} could not be made", detail=done.tail(), key=key)
     lines = [f"{a.name}:{hashes[a.password]}\n" for a in accounts if a.password is not None]
     if lines:
         job = Job(tree, ("chpasswd", "--encrypted"), env=env, stdin="".join(lines).encode())
@@ -66,7 +68,14 @@ def _command(account: Account, exists: bool) -> tuple[str, ...]:
     return ("useradd", "--create-home", "--user-group", *options, account.name)
 
 
-def _check(sandbox: Sandbox, tree: Tree, account: Account, groups: set[str]) -> None:
+def _check(sandbox: Sandbox, tree: Tree, account: Account, groups: set[str], key: str) -> None:
+    if account.sudo and not sandbox.glob(tree, "usr/bin/sudo"):
+        raise StepError(
+            "no-sudo",
+            f"user {account.name} may use sudo, which is not in the image",
+            hint="add the package sudo to systemConfig.packages",
+            key=f"{key}.sudo",
+        )
     for group in account.groups:
         if group not in groups:
             near = get_close_matches(group, sorted(groups), 1)
@@ -74,12 +83,14 @@ def _check(sandbox: Sandbox, tree: Tree, account: Account, groups: set[str]) -> 
                 "no-such-group",
                 f"user {account.name} should be in group {group}, which the image does not have",
                 hint=f"did you mean {near[0]}?" if near else f"add the package that makes group {group}",
+                key=f"{key}.groups",
             )
     if account.shell and not sandbox.glob(tree, account.shell.lstrip("/")):
         raise StepError(
             "no-such-shell",
             f"the shell {account.shell} of user {account.name} is not in the image",
             hint="add the package that has it to systemConfig.packages",
+            key=f"{key}.shell",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ _TARGET = "/target"
 _DISK = "/run/disk"
 _BOOT = "/run/boot"
 _BATCH = "/run/batch"
+_LITTLE = 4 * 1024 * 1024
 _LOADER_CONF = b"timeout 0\nconsole-mode keep\n"
 
 
@@ -66,6 +68,7 @@ class WriteDisk:
 
     def _write_esp(self, job: _DiskJob, work: Work[Services]) -> None:
         partition = self.layout.esp
+        _check_room(partition, work.one("boot"))
         conf = work.scratch / "loader.conf"
         conf.write_bytes(_LOADER_CONF)
         boot = Bind(work.one("boot"), _BOOT)
@@ -110,6 +113,12 @@ class _DiskJob:
         disk = Bind(self.image, _DISK, read_only=False)
         job = Job(self.tools, argv, (disk, *mounts), env=self.env, stdin=stdin)
         done = self.work.services.sandbox.run(job)
+        if done.status and shutil.disk_usage(self.image.parent).free < _LITTLE:
+            raise StepError(
+                "output-full",
+                f"no space is left in {self.image.parent.parent}, where the image is written",
+                hint="free some, or give --output, or --work-dir, a folder with more room",
+            )
         if done.status:
             raise StepError(
                 "disk-not-written",
@@ -137,6 +146,17 @@ def _too_small(needed: int, partition: PlacedPartition) -> StepError | None:
         f"{_mib(partition.size)} MiB, part of which the filesystem keeps for itself",
         hint="raise disk.size, or the partition's end, in the template",
     )
+
+
+def _check_room(partition: PlacedPartition, boot: Path) -> None:
+    """Raises StepError when the boot files do not fit the EFI system partition, tables and folders included."""
+    needed = sum(path.stat().st_size for path in boot.iterdir()) + partition.size // 100 + _LITTLE // 4
+    if needed > partition.size:
+        raise StepError(
+            "esp-too-small",
+            f"the boot files need {_mib(needed)} MiB; partition {partition.id} has {_mib(partition.size)} MiB",
+            hint=f"give partition {partition.id} more room in disk.partitions",
+        )
 
 
 def _mib(size: int) -> int:

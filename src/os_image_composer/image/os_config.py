@@ -53,7 +53,7 @@ class ConfigureOs:
         sandbox.edit(tree, [*self._basics(), *self._files(work.services)])
         env = {**dict(self.environment), "SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
         create_accounts(sandbox, tree, self.accounts, work.services.password_hashes, env, work.say)
-        for command in self.commands:
+        for number, command in enumerate(self.commands):
             work.say(f"+ {command}")
             # SYSTEMD_OFFLINE: `systemctl enable` must not look for a running manager.
             job = Job(tree, ("/bin/bash", "-c", command), env={**env, "SYSTEMD_OFFLINE": "1"})
@@ -63,6 +63,7 @@ class ConfigureOs:
                     "configuration-failed",
                     f"a command of systemConfig.configurations failed with exit status {done.status}: {command}",
                     detail=done.tail(),
+                    key=f"systemConfig.configurations[{number}].cmd",
                 )
         first_boot = [
             WriteFile(file.path, file.content.encode()) for file in self.first_boot if sandbox.glob(tree, file.when)

@@ -43,7 +43,7 @@ def fetch_packages(
 ) -> None:
     """Have every package, given with its URL, in the cache. Raises what `fetch_files` raises."""
     files = [Wanted(url, p.sha256, p.size, f"{p.name} {p.version}") for url, p in wanted]
-    fetch_files(files, cache, transport, listener, workers, pause)
+    fetch_files(files, cache, transport, listener, workers, pause, "packages")
 
 
 def fetch_files(
@@ -53,14 +53,16 @@ def fetch_files(
     listener: Listener = silent,
     workers: int = WORKERS,
     pause: Callable[[float], None] = time.sleep,
+    together: str | None = None,
 ) -> None:
     """Have every file in the cache, each one's bytes checked in this call, also those that were there.
 
     Raises TrustError `wrong-bytes` for a file that is not what was signed, FetchError for what the mirror does not
-    give; then the other downloads are given up. Unfinished downloads are kept for the next try, wrong ones never.
+    give; then the other downloads are given up. `together` is what all of them are called where progress is told;
+    without it the file that came last is named. Unfinished downloads are kept for the next try, wrong ones never.
     """
     unique = list({w.sha256: w for w in wanted}.values())
-    run = _Run(cache, transport, listener, pause, sum(w.size for w in unique), len(unique))
+    run = _Run(cache, transport, listener, pause, sum(w.size for w in unique), len(unique), together)
     unique.sort(key=lambda w: -w.size)  # the longest first: the end of the run is then not one large file
     with ThreadPoolExecutor(max_workers=max(1, min(workers, len(unique)))) as pool:
         futures = [pool.submit(run.fetch, w) for w in unique]
@@ -85,9 +87,10 @@ class _Run:
         pause: Callable[[float], None],
         total: int,
         files: int,
+        together: str | None,
     ) -> None:
         self.cache, self.transport, self.listener, self.pause = cache, transport, listener, pause
-        self.total, self.files = total, files
+        self.total, self.files, self.together = total, files, together
         self.received = 0
         self.stop = threading.Event()
         self._lock = threading.Lock()
@@ -151,7 +154,7 @@ class _Run:
             self.received += count
             received = self.received
         if received == self.total or received // _EVERY != before // _EVERY:
-            self.listener(Transferred(wanted.what, received, self.total, self.files))
+            self.listener(Transferred(self.together or wanted.what, received, self.total, self.files))
 
 
 def _hash_existing(file: BinaryIO, size: int) -> tuple[hashlib._Hash, int]:

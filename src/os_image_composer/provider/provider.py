@@ -6,6 +6,7 @@ One class serves every distribution; what differs is data, and the package famil
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from os_image_composer.chroot.services import Services as StepServices
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import load_distribution, load_image_tools
 from os_image_composer.config.spec import ImageSpec, PackageGroup, Target
+from os_image_composer.errors import ComposerError, TemplateError
 from os_image_composer.image.accounts import Account
 from os_image_composer.image.identifiers import derived_uuid
 from os_image_composer.image.os_config import PlacedFile
@@ -34,7 +36,7 @@ from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.interface import Preparation, Published
 from os_image_composer.provider.manifest import dump_manifest, manifest
 from os_image_composer.provider.packages import LockedPackages
-from os_image_composer.provider.publish import place, publish, staging
+from os_image_composer.provider.publish import own_folder, place, publish, staging
 from os_image_composer.provider.secrets import hash_passwords
 from os_image_composer.provider.services import Services
 from os_image_composer.provider.steps import Extras, raw_image_steps
@@ -63,6 +65,7 @@ class Provider:
     def init(self) -> None:
         """Load what is known about the distribution. Raises UsageError for a target without data."""
         data = self.settings.config_dir
+        own_folder(self.settings.cache_dir)
         self.distribution = load_distribution(self.target.os, self.target.dist, self.target.arch, data)
         self.tools: ImageTools = load_image_tools(data)
         self.tools_distribution = load_distribution(self.tools.os, self.tools.dist, self.target.arch, data)
@@ -84,6 +87,7 @@ class Provider:
                 tuple(dict.fromkeys((*user.groups, *((self.distribution.sudo_group,) if user.sudo else ())))),
                 user.home,
                 user.shell,
+                user.sudo,
             )
             for user in spec.users
         )
@@ -101,7 +105,7 @@ class Provider:
         started = self.services.clock.elapsed()
         name = secrets.token_hex(8)
         sandbox, store = self.workplace(preparation.lock, name)
-        with staging(preparation.output) as folder, store.scratch.folder(name):
+        with staging(preparation.output, self.services.listener) as folder, store.scratch.folder(name):
             shelf = self._shelf(preparation, folder)
             with HttpTransport() as transport:
                 execution = Execution(
@@ -114,7 +118,7 @@ class Provider:
                     workers=self.settings.workers,
                     stop=sandbox.stop,
                 )
-                outcome = execution.run()
+                outcome = _placed_in_template(preparation.spec, execution.run)
             return self.post_process(preparation, outcome, shelf, self.services.clock.elapsed() - started)
 
     def post_process(self, preparation: Preparation, outcome: Outcome, shelf: Shelf, seconds: float) -> Published:
@@ -199,6 +203,16 @@ class Provider:
         return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
 
 
+def _placed_in_template(spec: ImageSpec, run: Callable[[], Outcome]) -> Outcome:
+    """What `run` gives; an error that names a key of the template gets the place where the key was written."""
+    try:
+        return run()
+    except ComposerError as error:
+        if error.key is not None and error.origin is None:
+            error.origin = spec.origin(error.key)
+        raise
+
+
 def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...]) -> str:
     """What resolution depends on, hashed: the target, what is asked for, and where."""
     asked = [
@@ -209,9 +223,18 @@ def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...]) -> str:
 
 
 def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Path]]:
-    placed, paths = [], {}
+    placed: list[PlacedFile] = []
+    paths: dict[str, Path] = {}
     for file in spec.additional_files:
-        digest = sha256_file(file.local)
+        try:
+            digest = sha256_file(file.local)
+        except OSError as error:
+            raise TemplateError(
+                "unreadable-file",
+                f"{file.local} cannot be read",
+                cause=error.strerror,
+                origin=spec.origin(f"systemConfig.additionalFiles[{len(placed)}].local"),
+            ) from error
         placed.append(PlacedFile(file.final, digest, 0o755 if file.local.stat().st_mode & 0o100 else 0o644))
         paths[digest] = file.local
     return tuple(placed), paths

@@ -14,12 +14,28 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from os_image_composer.build.events import Listener, Note
 from os_image_composer.build.exchange import exchange
 from os_image_composer.errors import StoreError
 
 
+def own_folder(path: Path) -> None:
+    """Make the cache, if it is not there, for its owner alone: the layers in it hold setuid programs, which would
+    belong to the builder in the eyes of everybody else. Raises StoreError."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            "store-not-writable",
+            f"cannot use {path} as the cache",
+            cause=error.strerror,
+            hint="set cache_dir in the settings, or give --cache-dir, to a folder you can write",
+        ) from error
+
+
 @contextlib.contextmanager
-def staging(output: Path) -> Iterator[Path]:
+def staging(output: Path, listener: Listener) -> Iterator[Path]:
     """An empty folder on the output's filesystem, for as long as no other build writes to the same output."""
     folder = output.parent / f".{output.name}.staging"
     try:
@@ -33,7 +49,11 @@ def staging(output: Path) -> Iterator[Path]:
             hint="give --output, or --work-dir, a folder you can write",
         ) from error
     with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            listener(Note("info", f"another build writes to {output}; waiting for it"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         try:
