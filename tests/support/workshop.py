@@ -12,6 +12,7 @@ from pathlib import Path
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.build.events import silent
 from os_image_composer.build.step import Result
+from os_image_composer.chroot.ids import IdMap
 from os_image_composer.chroot.sandbox import Sandbox
 from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.settings import Settings, load_settings
@@ -68,6 +69,12 @@ class Workshop:
         provider, preparation = self.provider()
         (self.cache / "tmp" / "tests").mkdir(parents=True, exist_ok=True)
         return provider.workplace(preparation.lock, "tests")[0]
+
+    def bare_sandbox(self) -> Sandbox:
+        """A sandbox that needs no template."""
+        scratch = self.cache / "tmp" / "tests"
+        scratch.mkdir(parents=True, exist_ok=True)
+        return Sandbox(IdMap.for_caller(self.settings().root_id_range), scratch)
 
     def results(self, template: Path = TEMPLATE) -> dict[str, Result]:
         """What the store has for each step of a template's plan."""

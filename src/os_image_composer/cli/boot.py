@@ -14,6 +14,7 @@ from os_image_composer.boot.qemu import Accelerator, Machine
 
 if TYPE_CHECKING:
     from os_image_composer.boot.verdict import BootVerdict
+    from os_image_composer.build.clock import Clock
 
 ALIVE = 3
 
@@ -50,8 +51,12 @@ def boot(
         return
     from os_image_composer.boot.trial import boot_image
 
-    heard = (lambda line: print(line, file=sys.stderr, flush=True)) if show_console or not check else None
-    verdict = boot_image(image, SystemClock(), machine=machine, limit=timeout, heard=heard)
+    clock = SystemClock()
+    pulse = _Pulse(clock) if check and not show_console and sys.stderr.isatty() else None
+    heard = _print_line if show_console or not check else pulse
+    verdict = boot_image(image, clock, machine=machine, limit=timeout, heard=heard)
+    if pulse is not None:
+        pulse.end()
     if console_log is not None:
         console_log.write_text("\n".join(verdict.lines) + "\n", encoding="utf-8")
     if as_json:
@@ -60,6 +65,30 @@ def boot(
         for line in verdict_lines(verdict):
             print(line)
     raise typer.Exit(exit_code(verdict))
+
+
+def _print_line(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+class _Pulse:
+    """One line on a terminal that shows how long it takes and what the console said last."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._start = clock.elapsed()
+        self._show("starting QEMU; without hardware help a boot takes one to four minutes")
+
+    def __call__(self, line: str) -> None:
+        if line.strip():
+            self._show(line.strip())
+
+    def end(self) -> None:
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def _show(self, text: str) -> None:
+        shown = f"{self._clock.elapsed() - self._start:5.0f} s  {text}"
+        print(f"\r\x1b[K{shown[:78]}", end="", file=sys.stderr, flush=True)
 
 
 def exit_code(verdict: BootVerdict) -> int:

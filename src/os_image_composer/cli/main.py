@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from os_image_composer.cli import boot, build, doctor, plan, validate, version
+from os_image_composer.cli import boot, build, cache, doctor, plan, validate, version
 from os_image_composer.cli.errors import error_lines, unexpected_lines
 from os_image_composer.cli.options import GlobalOptions, LogLevel, parse_mirror
 from os_image_composer.errors import ComposerError
@@ -35,8 +35,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (build, validate, plan, boot, doctor, version):
+for module in (build, validate, plan, boot, cache, doctor, version):
     module.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version.version()
+        raise typer.Exit
 
 
 @app.callback()
@@ -54,6 +60,9 @@ def _globals(
         list[str] | None,
         typer.Option(metavar="NAME=URL", help="Mirror to use (repeatable); a bare URL is for debian."),
     ] = None,
+    show_version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
+    ] = False,
 ) -> None:
     context.obj = GlobalOptions(
         config=config,

@@ -20,9 +20,9 @@ from os_image_composer.chroot.ids import IdMap
 from os_image_composer.chroot.sandbox import SANDBOX_VERSION, Sandbox
 from os_image_composer.chroot.services import Services as StepServices
 from os_image_composer.config.distribution import Distribution, ImageTools
-from os_image_composer.config.distribution_data import load_distribution, load_image_tools
+from os_image_composer.config.distribution_data import known_targets, load_distribution, load_image_tools
 from os_image_composer.config.spec import ImageSpec, PackageGroup, Target
-from os_image_composer.errors import ComposerError, TemplateError
+from os_image_composer.errors import ComposerError, TemplateError, UsageError
 from os_image_composer.image.accounts import Account
 from os_image_composer.image.identifiers import derived_uuid
 from os_image_composer.image.os_config import PlacedFile
@@ -70,6 +70,22 @@ class Provider:
         self.tools: ImageTools = load_image_tools(data)
         self.tools_distribution = load_distribution(self.tools.os, self.tools.dist, self.target.arch, data)
         self.family = family_for(self.distribution.family)
+        self._check_mirrors(data)
+
+    def _check_mirrors(self, data: Path) -> None:
+        """Raises UsageError for a mirror that no distribution has a use for: a slip of the pen would else be a
+        silent change to another mirror."""
+        known = {r.mirror for d in (self.distribution, self.tools_distribution) for r in d.repositories}
+        unknown = set(self.settings.mirrors) - known
+        if unknown:
+            others = (load_distribution(t.os, t.dist, t.arch, data) for t in known_targets(data))
+            known |= {r.mirror for d in others for r in d.repositories}
+        for name in sorted(unknown - known):
+            raise UsageError(
+                "unknown-mirror",
+                f"no distribution has a mirror named {name}",
+                hint=f"there is {', '.join(sorted(known))}",
+            )
 
     def pre_process(self, spec: ImageSpec, *, refresh: bool = False, output: Path | None = None) -> Preparation:
         """The lock, from the last one or from the mirror, and the plan that follows from it."""
