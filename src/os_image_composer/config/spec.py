@@ -117,10 +117,15 @@ class PackageGroup:
     packages: tuple[str, ...]
 
 
+def package_key(name: str) -> str:
+    """The key path under which `ImageSpec.origins` has the place where a package was asked for."""
+    return f"systemConfig.packages[{name}]"
+
+
 @dataclass(frozen=True)
 class ImageSpec:
     """Everything that a build is asked to make. `origins` maps a key path (`systemConfig.hostname`,
-    `disk.partitions[0].end`) to the file and line it came from."""
+    `disk.partitions[0].end`, `systemConfig.packages[htop]`) to the file and line it came from."""
 
     name: str
     version: str

@@ -42,7 +42,7 @@ def image_spec(
             spec.Configuration(entry.cmd, origins.get(f"systemConfig.configurations[{index}].cmd"))
             for index, entry in enumerate(system.configurations)
         ),
-        origins=dict(origins),
+        origins={**origins, **_package_places(chain)},
     )
 
 
@@ -130,10 +130,27 @@ def _package_groups(chain: Sequence[tuple[str, MappingNode]]) -> tuple[spec.Pack
     return tuple(groups)
 
 
-def _words(node: MappingNode, *location: str) -> tuple[str, ...] | None:
+def _package_places(chain: Sequence[tuple[str, MappingNode]]) -> dict[str, Origin]:
+    """Where each package was asked for first."""
+    places: dict[str, Origin] = {}
+    for _, node in chain:
+        for location in (("systemConfig", "packages"), ("systemConfig", "kernel", "packages")):
+            found = _at(node, *location)
+            for item in found.items if isinstance(found, SequenceNode) else ():
+                if isinstance(item, ScalarNode):
+                    places.setdefault(spec.package_key(item.text), item.origin)
+    return places
+
+
+def _at(node: MappingNode, *location: str) -> Node | None:
     found: Node | None = node
     for part in location:
         found = found.get(part) if isinstance(found, MappingNode) else None
+    return found
+
+
+def _words(node: MappingNode, *location: str) -> tuple[str, ...] | None:
+    found = _at(node, *location)
     if not isinstance(found, SequenceNode):
         return None
     return tuple(item.text for item in found.items if isinstance(item, ScalarNode))

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from os_image_composer.build.canonical import canonical_json, sha256_file, sha256_text
 from os_image_composer.build.events import PhaseFinished, PhaseStarted
@@ -43,6 +44,9 @@ from os_image_composer.provider.steps import Extras, raw_image_steps
 
 # Namespace of the seeds of implicit locks: a random UUID, fixed for ever.
 _SEEDS = "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e"
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ class Provider:
         implicit = ImplicitLock(self.settings.cache_dir / "locks", _request_key(spec, demands), self.services.clock)
         lock = None if refresh else implicit.read(self.settings.metadata_max_age * 3600)
         if lock is None:
-            lock = implicit.renew(self._resolve(spec, demands))
+            lock = implicit.renew(_placed_in_template(spec, lambda: self._resolve(spec, demands)))
         passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
         files, host_files = _placed_files(spec)
         accounts = tuple(
@@ -219,7 +223,7 @@ class Provider:
         return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
 
 
-def _placed_in_template(spec: ImageSpec, run: Callable[[], Outcome]) -> Outcome:
+def _placed_in_template(spec: ImageSpec, run: Callable[[], T]) -> T:
     """What `run` gives; an error that names a key of the template gets the place where the key was written."""
     try:
         return run()

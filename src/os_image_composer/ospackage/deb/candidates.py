@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+from os_image_composer.config.spec import package_key
 from os_image_composer.errors import SolveError
 from os_image_composer.ospackage.deb.control import Operator, Relation
 from os_image_composer.ospackage.deb.packages import Package, SuiteIndex
@@ -139,7 +140,14 @@ class Available:
     def request(self, text: str) -> Package:
         """The package that a template asks for by `name`, `name=version` or `name/suite`. A name that only one
         package provides means that package. Raises SolveError `unknown-package`, `unknown-version`,
-        `virtual-package`, `bad-package-name`."""
+        `virtual-package`, `bad-package-name`, with the key under which the template's places are known."""
+        try:
+            return self._requested(text)
+        except SolveError as error:
+            error.key = package_key(text)
+            raise
+
+    def _requested(self, text: str) -> Package:
         name, sign, rest = re.fullmatch(r"([^=/]*)([=/]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
         if not _NAME.fullmatch(name) or (sign and not rest):
             raise SolveError("bad-package-name", f"{text!r} is not a package name", hint="write name or name=version")

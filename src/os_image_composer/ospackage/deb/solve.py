@@ -169,9 +169,12 @@ class _Proof:
         return SolveError(
             "cannot-be-installed",
             "the packages that were asked for cannot be installed together",
-            cause=lines[0] if lines else None,
-            hint=f"looked in {', '.join(self._available.repositories)}",
-            detail=(*lines, f"asked for: {' '.join(requests)}"),
+            hint="leave one of them out, or ask for another version",
+            detail=(
+                *lines,
+                f"looked in: {', '.join(self._available.repositories)}",
+                f"asked for: {' '.join(requests)}",
+            ),
         )
 
     def _sentence(self, rule: solv.Ruleinfo) -> str | None:
