@@ -38,21 +38,26 @@ def _reason(now: Mapping[str, Any], before: Mapping[str, Any] | None, known: boo
 
 
 def _difference(before: Any, now: Any) -> str:
-    """A short tail for small values and for lists of things with a name, such as packages."""
+    """A short tail for small values and for lists of things with a name, such as packages and files."""
     if isinstance(before, list) and isinstance(now, list):
-        gone, come = _labels(before) - _labels(now), _labels(now) - _labels(before)
-        words = [f"+{w}" for w in sorted(come)] + [f"-{w}" for w in sorted(gone)]
+        old, new = _labelled(before), _labelled(now)
+        words = [f"+{label}" for label in sorted(new.keys() - old.keys())]
+        words += [f"-{label}" for label in sorted(old.keys() - new.keys())]
+        words += [label for label in sorted(new.keys() & old.keys()) if new[label] != old[label]]
         return f": {' '.join(words[:6])}{' …' if len(words) > 6 else ''}" if words else ""
     if isinstance(before, str | int) and isinstance(now, str | int) and len(f"{before}{now}") < 80:
         return f": {before} → {now}"
     return ""
 
 
-def _labels(items: list[Any]) -> set[str]:
-    labels = set()
+def _labelled(items: list[Any]) -> dict[str, Any]:
+    """The items by what people call them: name and version, or where a file goes."""
+    labels: dict[str, Any] = {}
     for item in items:
-        if isinstance(item, dict) and "name" in item:
-            labels.add(f"{item['name']} {item['version']}" if "version" in item else str(item["name"]))
-        elif isinstance(item, str):
-            labels.add(item)
+        if isinstance(item, str):
+            labels[item] = item
+        elif isinstance(item, dict):
+            parts = [str(item[key]) for key in ("name", "version", "final") if key in item]
+            if parts:
+                labels[" ".join(parts)] = item
     return labels

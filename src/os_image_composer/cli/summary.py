@@ -28,8 +28,9 @@ def package_count(published: Published) -> int:
 
 
 def summary_lines(published: Published, program: str) -> Iterator[str]:
-    """`program` is how this program was called, for the command that boots the image."""
-    steps = published.outcome.steps
+    """`program` is how this program was called, for the command that boots the image. Steps that nothing needed,
+    because what follows them was there, are left out."""
+    steps = [step for step in published.outcome.steps if step.outcome != "skipped"]
     width = max((len(s.name) for s in steps), default=0)
     yield ""
     yield f"{'step':<{width}}  outcome  seconds"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from os_image_composer.build.canonical import canonical_json, sha256_file, sha256_text
-from os_image_composer.build.events import PhaseFinished, PhaseStarted
+from os_image_composer.build.events import Note, PhaseFinished, PhaseStarted
 from os_image_composer.build.execute import Execution, Forecast, Outcome, forecast
 from os_image_composer.build.plan import make_plan
 from os_image_composer.build.shelf import Shelf, copy_sparse
@@ -175,6 +175,8 @@ class Provider:
         clock, listener = self.services.clock, self.services.listener
         started = clock.elapsed()
         listener(PhaseStarted("resolve"))
+        for repository in dict.fromkeys(r for demand in demands for r in demand.repositories):
+            listener(Note("info", f"{repository.name}: {repository.url}"))
         sets: dict[str, PackageSet] = {}
         repositories: list[LockedRepository] = []
         epoch = 0
