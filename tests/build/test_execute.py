@@ -106,6 +106,7 @@ def test_flipped_byte_with_old_size_and_time_never_reaches_an_image(bench: Bench
     os.utime(text, ns=(status.st_atime_ns, status.st_mtime_ns))
     bench.build(plan(title="other"))
     assert bench.ran == ["base", "disk"]
+    assert not bench.stopped
     assert (bench.root / "out" / "image.raw").read_text() == "otheraababpi"
 
 
@@ -114,6 +115,7 @@ def test_failed_step_keeps_what_was_finished_and_publishes_nothing(bench: Bench)
     broken = make_plan("test", [*(s.step for s in good.steps[:-1]), Step("disk", Fail(), (Input("lower", "initrd"),))])
     with pytest.raises(StepError, match="on purpose"):
         bench.build(broken)
+    assert bench.stopped
     assert not (bench.root / "out" / "image.raw").exists()
     assert [e.outcome for e in bench.notes if isinstance(e, StepFinished)][-1] == "failed"
     bench.build(good)

@@ -20,6 +20,9 @@ def used(tmp_path: Path) -> Workshop:
     (workshop.cache / "packages").mkdir()
     (workshop.cache / "packages" / "one").write_text("bytes")
     (workshop.cache / "locks").mkdir()
+    (workshop.cache / "metadata").mkdir()
+    (workshop.cache / "metadata" / "newest-dates.json").write_text("{}")
+    (workshop.cache / "metadata" / "index").write_text("bytes")
     layer = workshop.cache / "store" / "results" / "key" / "content"
     layer.parent.mkdir(parents=True)
     sandbox = workshop.bare_sandbox()
@@ -32,11 +35,13 @@ def used(tmp_path: Path) -> Workshop:
 def test_store_goes_and_downloads_stay_unless_asked_for(used: Workshop) -> None:
     done = used.run("cache", "clean")
     assert done.returncode == 0, done.stderr
-    assert sorted(p.name for p in used.cache.iterdir()) == ["locks", "packages", "tmp"]
+    assert sorted(p.name for p in used.cache.iterdir()) == ["locks", "metadata", "packages", "tmp"]
     assert f"removed  {used.cache / 'store'}" in done.stdout
     again = used.run("cache", "clean", "--downloads")
     assert again.returncode == 0, again.stderr
-    assert sorted(p.name for p in used.cache.iterdir()) == ["locks", "tmp"]
+    assert list((used.cache / "packages").iterdir()) == []
+    # What tells an old mirror from a new one is no cache.
+    assert [p.name for p in (used.cache / "metadata").iterdir()] == ["newest-dates.json"]
 
 
 def test_cache_of_a_running_build_is_not_touched(used: Workshop) -> None:

@@ -93,6 +93,21 @@ def test_files_of_the_user_in_the_output_folder_stay(built: Workshop, tmp_path: 
     ]
 
 
+def test_flipped_byte_with_its_old_size_and_time_is_found_before_it_reaches_an_image(built: Workshop) -> None:
+    before = told(built.run("build", "--json-events", str(TEMPLATE)))
+    (layer,) = built.layers("os-configuration")
+    path = layer / "etc" / "hostname"
+    status = path.stat()
+    path.write_bytes(b"dEbian13\n")
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    built.image().unlink()
+    (built.cache / "published.json").unlink()
+    after = told(built.run("build", "--json-events", str(TEMPLATE)))
+    assert sorted(after.ran) == ["disk", "os-configuration"]
+    assert [w for w in after.warnings if "os-configuration" in w]
+    assert after.sha256 == before.sha256
+
+
 def test_damaged_layer_in_the_store_is_reported_and_made_again(built: Workshop) -> None:
     before = told(built.run("build", "--json-events", str(TEMPLATE)))
     (layer,) = built.layers("os-configuration")

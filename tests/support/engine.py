@@ -80,6 +80,7 @@ class Bench:
     ran: list[str] = field(default_factory=list)
     notes: list[Event] = field(default_factory=list)
     why: dict[str, str] = field(default_factory=dict)
+    stopped: bool = False
 
     @property
     def store(self) -> Store:
@@ -110,12 +111,15 @@ class Bench:
             listener=self._hear,
             clock=SystemClock(),
             workers=2,
-            stop=lambda: None,
+            stop=self._stop,
         ).run()
         if outcome.image == shelf.staged:
             outcome.image.replace(shelf.wanted)
             shelf.note(shelf.wanted, outcome.final.digest)
         return outcome
+
+    def _stop(self) -> None:
+        self.stopped = True
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, StepStarted):

@@ -120,6 +120,8 @@ class Execution(Generic[S]):
                     done, _ = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         progress.results[running.pop(future)] = future.result()
+            except _DamagedInputError:
+                raise  # the run goes on with another attempt; what still runs may finish
             except BaseException:
                 self.stop()
                 raise

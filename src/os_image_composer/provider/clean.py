@@ -13,6 +13,8 @@ from os_image_composer.config.settings import Settings
 from os_image_composer.errors import StoreError
 
 # What can be made or fetched again. Locks are kept: they say which packages the next build takes.
+# The newest dates that were seen are kept as well: without them an old mirror would be believed.
+_DATES = "newest-dates.json"
 _LAYERS = ("store",)
 _FETCHED = ("packages", "metadata")
 
@@ -39,7 +41,15 @@ def clean_cache(settings: Settings, *, downloads: bool) -> Cleaned:
     removed = [path for path in (*layers, *fetched) if path.exists()]
     sandbox.remove([path for path in layers if path.exists()])
     for path in fetched:
-        shutil.rmtree(path, ignore_errors=True)
+        _remove_fetched(path)
     (settings.cache_dir / "published.json").unlink(missing_ok=True)
     known = [settings.cache_dir / name for name in (*_FETCHED, "locks")]
     return Cleaned(tuple(removed), tuple(path for path in known if path.exists()))
+
+
+def _remove_fetched(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != _DATES:
+            entry.unlink(missing_ok=True)
