@@ -110,6 +110,15 @@ def test_flipped_byte_with_old_size_and_time_never_reaches_an_image(bench: Bench
     assert (bench.root / "out" / "image.raw").read_text() == "otheraababpi"
 
 
+def test_damaged_record_is_no_result_and_gives_way_to_the_next(bench: Bench) -> None:
+    first = bench.build(plan())
+    (bench.layer(plan()["config"].id).parent / "record.json").write_text("{half")
+    again = bench.build(plan(title="other"))
+    assert bench.ran == ["config", "disk"]
+    assert again.final.digest != first.final.digest
+    assert bench.build(plan()).final.digest == first.final.digest
+
+
 def test_failed_step_keeps_what_was_finished_and_publishes_nothing(bench: Bench) -> None:
     good = plan()
     broken = make_plan("test", [*(s.step for s in good.steps[:-1]), Step("disk", Fail(), (Input("lower", "initrd"),))])

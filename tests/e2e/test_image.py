@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from os_image_composer.chroot.ids import IdMap
 from os_image_composer.chroot.job import Job, Tree
+from os_image_composer.errors import SandboxError
 from os_image_composer.image.layout import DiskLayout, lay_out
 from support.tools import host_tool
 from support.workshop import TEMPLATE, Workshop
@@ -142,3 +144,12 @@ def test_nothing_secret_is_in_plan_manifest_or_lock(built: Workshop) -> None:
         assert "$6$" not in text
     secrets = list((built.cache / "locks").glob("*.secrets"))
     assert [p.stat().st_mode & 0o777 for p in secrets] == [0o600]
+
+
+def test_plan_needs_no_subordinate_ids(built: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> IdMap:
+        raise SandboxError("no-subuid-range", "this caller has no subordinate ids")
+
+    provider, preparation = built.provider()
+    monkeypatch.setattr(IdMap, "for_caller", refuse)
+    assert {f.verdict for f in provider.forecast(preparation)} == {"reused"}

@@ -51,6 +51,22 @@ class Workspace:
     scratch: Path
 
 
+class NoTrees:
+    """For looking up results only: a plan needs no sandbox and touches no layer."""
+
+    def new_layer(self, path: Path) -> None:
+        raise NotImplementedError
+
+    def digest(self, path: Path, clamp: int) -> Digest:
+        raise NotImplementedError
+
+    def fingerprint(self, paths: Sequence[Path]) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    def remove(self, paths: Sequence[Path]) -> None:
+        raise NotImplementedError
+
+
 class Store:
     """`clamp` (seconds since the epoch) bounds the times that count in digests, as it does in the image. `temporary`
     is a folder on the store's filesystem in which unfinished work lies."""
@@ -97,8 +113,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError):
-            self.discard(key)
-            return None
+            return None  # a damaged record is no result; the step's next one takes its place
 
     def link(self, step_id: str, key: str) -> None:
         """Remember that `step_id` asks for `key`."""
@@ -201,8 +216,7 @@ class Store:
         try:
             folder.rename(target)
         except OSError:
-            if kind is not Kind.ARTIFACT and (target / "record.json").exists():
-                raise
+            # What lies there is no usable result, or the step would not have run: its lock is held.
             self.discard(key)
             folder.rename(target)
         content = None if kind is Kind.ARTIFACT else target / "content"

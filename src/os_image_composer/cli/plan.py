@@ -60,3 +60,6 @@ def plan_lines(forecast: Sequence[Forecast]) -> Iterator[str]:
     yield f"{'step':<{width}}  {'id':<12}  build   why"
     for step in forecast:
         yield f"{step.name:<{width}}  {step.id[:12]}  {step.verdict:<6}  {step.why}"
+    if any(step.verdict == "maybe" for step in forecast):
+        yield ""
+        yield "maybe: runs unless what it starts from comes out with the same content as before"

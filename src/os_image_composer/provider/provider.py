@@ -16,7 +16,7 @@ from os_image_composer.build.events import Note, PhaseFinished, PhaseStarted
 from os_image_composer.build.execute import Execution, Forecast, Outcome, forecast
 from os_image_composer.build.plan import make_plan
 from os_image_composer.build.shelf import Shelf, copy_sparse
-from os_image_composer.build.store import Store
+from os_image_composer.build.store import NoTrees, Store, Trees
 from os_image_composer.chroot.ids import IdMap
 from os_image_composer.chroot.sandbox import SANDBOX_VERSION, Sandbox
 from os_image_composer.chroot.services import Services as StepServices
@@ -117,7 +117,7 @@ class Provider:
 
     def forecast(self, preparation: Preparation) -> tuple[Forecast, ...]:
         """What `build_image` would reuse and run, and why."""
-        _, store = self.workplace(preparation.lock)
+        store = self._store(NoTrees(), preparation.lock)
         return forecast(preparation.plan, store, self._shelf(preparation, preparation.output))
 
     def build_image(self, preparation: Preparation) -> Published:
@@ -216,7 +216,11 @@ class Provider:
         settings = self.settings
         ids = IdMap.for_caller(settings.root_id_range)
         sandbox = Sandbox(ids, settings.temp_dir / scratch)
-        return sandbox, Store(settings.cache_dir / "store", sandbox, lock.source_date_epoch, settings.temp_dir)
+        return sandbox, self._store(sandbox, lock)
+
+    def _store(self, trees: Trees, lock: Lock) -> Store:
+        settings = self.settings
+        return Store(settings.cache_dir / "store", trees, lock.source_date_epoch, settings.temp_dir)
 
     def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
         cache = PackageCache(self.settings.cache_dir / "packages")
