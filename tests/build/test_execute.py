@@ -132,6 +132,18 @@ def test_failed_step_keeps_what_was_finished_and_publishes_nothing(bench: Bench)
     assert not list((bench.root / "store" / "tmp").iterdir())
 
 
+def test_output_of_a_step_is_kept_and_named_where_it_fails(bench: Bench) -> None:
+    bench.build(plan())
+    log = bench.root / "store" / "logs" / "test" / "config.log"
+    assert log.read_text() == "writing b\n"
+    broken = make_plan("test", [Step("disk", Fail())])
+    with pytest.raises(StepError) as caught:
+        bench.build(broken)
+    log = bench.root / "store" / "logs" / "test" / "disk.log"
+    assert caught.value.detail == (f"the whole output: {log}",)
+    assert log.read_text() == "about to fail\n"
+
+
 def test_independent_steps_run_side_by_side(bench: Bench) -> None:
     slow = [Step(name, Rendezvous(str(bench.root), name, other)) for name, other in (("one", "two"), ("two", "one"))]
     bench.build(make_plan("pair", [*slow, Step("disk", Finish(), (Input("lower", "one"), Input("lower", "two")))]))
@@ -188,6 +200,7 @@ class Fail:
     result: ClassVar[Kind] = Kind.ARTIFACT
 
     def run(self, work: Work[None]) -> None:
+        work.say("about to fail")
         raise StepError("on-purpose", "failed on purpose")
 
 

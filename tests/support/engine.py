@@ -56,6 +56,7 @@ class Write:
     shown: int = 1000
 
     def run(self, work: Work[None]) -> None:
+        work.say(f"writing {self.text}")
         below = "".join((path / "text").read_text() for path in work.all("lower"))
         (work.output / "text").write_text(below[: self.shown] + self.text)
 

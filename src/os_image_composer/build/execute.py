@@ -7,11 +7,12 @@ the rebuild there.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, Generic, TextIO
 
 from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.clock import Clock
@@ -210,16 +211,14 @@ class Execution(Generic[S]):
         kind = step.action.result
         with self.store.workspace(kind) as workspace:
             output = self.shelf.staged if kind is Kind.ARTIFACT else workspace.output
-            work = Work(
-                self.services,
-                tuple(inputs),
-                output,
-                workspace.scratch,
-                lambda line: self._say(step.name, line),
-            )
+            log = self.store.log(self.plan.name, step.name)
             try:
-                step.action.run(work)
-            except ComposerError:
+                with log.open("w", encoding="utf-8", errors="surrogateescape") as stream:
+                    say = functools.partial(self._say, step.name, stream)
+                    step.action.run(Work(self.services, tuple(inputs), output, workspace.scratch, say))
+            except ComposerError as error:
+                if log.stat().st_size:
+                    error.detail = (*error.detail, f"the whole output: {log}")
                 raise
             except OSError as error:
                 raise StepError(
@@ -237,7 +236,8 @@ class Execution(Generic[S]):
     def _since(self, started: float) -> float:
         return self.clock.elapsed() - started
 
-    def _say(self, name: str, line: str) -> None:
+    def _say(self, name: str, stream: TextIO, line: str) -> None:
+        stream.write(f"{line}\n")
         self.listener(Output(name, line))
 
     def _report(self, progress: _Progress, step: PlannedStep, outcome: str, seconds: float, why: str) -> None:

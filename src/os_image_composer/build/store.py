@@ -3,6 +3,7 @@
     results/<key>/record.json, results/<key>/content    a finished step
     ids/<id>                                            the key that a plan's id stands for
     plans/<name>.json                                   the last plan built under a name
+    logs/<name>/<step>.log                              what a step's programs printed when it last ran
     locks/<key>                                         held by the build that runs this step
 
 Whatever is here was made under a temporary name and renamed, so it is whole or absent. Nothing is trusted for
@@ -187,6 +188,12 @@ class Store:
             return value if isinstance(value, dict) else None
         except (FileNotFoundError, ValueError):
             return None
+
+    def log(self, plan: str, step: str) -> Path:
+        """Where the output of a step of a plan is kept."""
+        folder = self.root / "logs" / plan
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{step}.log"
 
     def note_plan(self, plan: Plan) -> None:
         self._write(self.root / "plans" / f"{plan.name}.json", json.dumps(plan.to_json(), indent=1))
