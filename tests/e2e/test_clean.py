@@ -18,11 +18,13 @@ def used(tmp_path: Path) -> Workshop:
     workshop = Workshop(tmp_path)
     (workshop.cache / "tmp").mkdir(parents=True)
     (workshop.cache / "packages").mkdir()
-    (workshop.cache / "packages" / "one").write_text("bytes")
+    (workshop.cache / "packages" / "sha256").mkdir()
+    (workshop.cache / "packages" / "sha256" / "one").write_text("bytes")
+    (workshop.cache / "packages" / "mine").write_text("of somebody")
     (workshop.cache / "locks").mkdir()
     (workshop.cache / "metadata").mkdir()
     (workshop.cache / "metadata" / "newest-dates.json").write_text("{}")
-    (workshop.cache / "metadata" / "index").write_text("bytes")
+    (workshop.cache / "metadata" / "indexes").mkdir()
     layer = workshop.cache / "store" / "results" / "key" / "content"
     layer.parent.mkdir(parents=True)
     sandbox = workshop.bare_sandbox()
@@ -39,7 +41,7 @@ def test_store_goes_and_downloads_stay_unless_asked_for(used: Workshop) -> None:
     assert f"removed  {used.cache / 'store'}" in done.stdout
     again = used.run("cache", "clean", "--downloads")
     assert again.returncode == 0, again.stderr
-    assert list((used.cache / "packages").iterdir()) == []
+    assert [p.name for p in (used.cache / "packages").iterdir()] == ["mine"]
     # What tells an old mirror from a new one is no cache.
     assert [p.name for p in (used.cache / "metadata").iterdir()] == ["newest-dates.json"]
 

@@ -65,6 +65,30 @@ def test_mirror_of_another_path_is_known_by_its_keyring(tmp_path: Path) -> None:
     assert host_mirrors(etc) == {"debian": "http://proxy.invalid/d13", "debian-security": "http://proxy.invalid/s"}
 
 
+def test_repository_of_a_vendor_that_ends_in_debian_is_not_taken_for_debians(tmp_path: Path) -> None:
+    parts = tmp_path / "apt" / "sources.list.d"
+    parts.mkdir(parents=True)
+    (parts / "a-vendor.list").write_text(
+        "deb [signed-by=/etc/apt/keyrings/vendor.asc] https://vendor.example/linux/debian trixie stable\n"
+    )
+    (parts / "debian.sources").write_text(
+        "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie\nComponents: main\n"
+        "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    )
+    assert host_mirrors(tmp_path) == {"debian": "http://mirror.example/debian"}
+
+
+def test_mirror_list_of_a_cloud_image_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "apt" / "mirrors").mkdir(parents=True)
+    (tmp_path / "apt" / "mirrors" / "debian.list").write_text("# first\nhttps://mirror.example/debian priority:1\n")
+    parts = tmp_path / "apt" / "sources.list.d"
+    parts.mkdir()
+    (parts / "debian.sources").write_text(
+        "Types: deb\nURIs: mirror+file:///etc/apt/mirrors/debian.list\nSuites: trixie\nComponents: main\n"
+    )
+    assert host_mirrors(tmp_path) == {"debian": "https://mirror.example/debian"}
+
+
 def test_disabled_and_malformed_sources_count_as_not_there(tmp_path: Path) -> None:
     etc = apt(
         tmp_path,

@@ -8,6 +8,7 @@ the rebuild there.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -88,6 +89,8 @@ class Execution(Generic[S]):
         self.clock = clock
         self.workers = workers
         self.stop = stop
+        self._verified: set[str] = set()
+        self._verifying = threading.Lock()
         self.reasons = explain(plan, store.last_plan(plan.name))
 
     def run(self) -> Outcome:
@@ -157,6 +160,7 @@ class Execution(Generic[S]):
         return False
 
     def _lost(self, name: str, found: Result) -> None:
+        self._verified.discard(found.key)
         self.listener(Note("warning", f"the stored result of step {name} was damaged; it is made again"))
         self.store.discard(found.key)
 
@@ -178,8 +182,7 @@ class Execution(Generic[S]):
                 self.store.link(planned.id, key)
                 self._report(progress, planned, "reused", self._since(started), "its inputs have the same content")
                 return found
-            if step.checks_bytes:
-                self._check_bytes(step, progress)
+            self._check_bytes(step, progress)
             why = self.reasons[step.name]
             self.listener(StepStarted(step.name, why))
             try:
@@ -187,13 +190,19 @@ class Execution(Generic[S]):
             except BaseException:
                 self.listener(StepFinished(step.name, "failed", self._since(started)))
                 raise
+        self._verified.add(result.key)
         self.store.link(planned.id, key)
         self._report(progress, planned, "ran", self._since(started), why)
         return result
 
     def _check_bytes(self, step: Step, progress: _Progress) -> None:
-        names = {i.step: progress.results[i.step] for i in step.inputs}
-        changed = self.store.changed(list(names.values()))
+        """Nothing is made of, or run from, what is not as it was left: not the image only, also what is kept for
+        later builds. Each result is read once a run."""
+        with self._verifying:
+            names = {i.step: progress.results[i.step] for i in step.inputs}
+            names = {name: result for name, result in names.items() if result.key not in self._verified}
+            changed = self.store.changed(list(names.values()))
+            self._verified.update(result.key for result in names.values() if result not in changed)
         for name, result in names.items():
             if result in changed:
                 self._lost(name, result)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+_OURS = re.compile(r"(discarded-)?[0-9a-f]{16}")
 
 
 class Scratch:
@@ -24,7 +27,7 @@ class Scratch:
         lock = self.root / f"{folder.name}.lock"
         with lock.open("w") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            folder.mkdir()
+            folder.mkdir(mode=0o700)
             try:
                 yield folder
             finally:
@@ -35,7 +38,8 @@ class Scratch:
         """Remove what builds left behind that no longer live."""
         # Folders first, locks after: a lock is held before its folder is made, so a folder seen here whose lock
         # is free, or gone, belongs to nobody.
-        folders = [p for p in self.root.iterdir() if p.suffix != ".lock"]
+        # Only names that are given here: whatever else lies in the folder is somebody's.
+        folders = [p for p in self.root.iterdir() if _OURS.fullmatch(p.name)]
         with contextlib.ExitStack() as held:
             dead = [p for p in folders if self._abandoned(self.root / f"{p.name}.lock", held)]
             if dead:

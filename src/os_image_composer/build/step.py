@@ -87,13 +87,11 @@ class Action(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """`checks_bytes`: before it runs, the bytes of its inputs are compared with their digests, not only their
-    names, sizes and times; so it is for steps whose output is published."""
+    """An action under the name that plans, logs and other steps call it by."""
 
     name: str
     action: Action
     inputs: tuple[Input, ...] = ()
-    checks_bytes: bool = False
 
     def options(self) -> dict[str, Any]:
         """The action's fields, as plain JSON values."""

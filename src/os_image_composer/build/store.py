@@ -80,6 +80,8 @@ class Store:
         try:
             for folder in (*(root / name for name in ("results", "ids", "plans", "locks")), temporary):
                 folder.mkdir(parents=True, exist_ok=True)
+            # Layers hold setuid programs that belong to the builder in the eyes of everybody else.
+            root.chmod(0o700)
         except OSError as error:
             raise StoreError(
                 "store-not-writable",

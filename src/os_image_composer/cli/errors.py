@@ -10,7 +10,8 @@ from pathlib import Path
 from os_image_composer.errors import ComposerError, Finding, Origin
 
 WIDTH = 120  # characters of a source line that are shown
-_SECRET = re.compile(r"(?i)^(\s*-?\s*[\"']?(?:\w*password\w*|\w*secret\w*|\w*token)[\"']?\s*:\s*)\S.*$")
+# Anything that looks like the name of a secret, also misspelt, wherever it stands in the line; what follows it goes.
+_SECRET = re.compile(r"(?i)([\"']?\b\w*(?:pas+w?o?r?d?|pwd|secret|token|hash)\w*[\"']?\s*[:=]\s*)\S.*$|\$\w{1,3}\$\S+")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
@@ -49,7 +50,7 @@ def excerpt(origin: Origin) -> Iterator[str]:
         return
     if source is None:
         return
-    source = _SECRET.sub(r"\1(hidden)", source.rstrip("\n"))
+    source = _SECRET.sub(lambda match: f"{match[1] or ''}(hidden)", source.rstrip("\n"))
     column = max(origin.column - 1, 0)
     start = max(column - WIDTH // 2, 0) if len(source) > WIDTH else 0
     shown = _printable(source[start : start + WIDTH])

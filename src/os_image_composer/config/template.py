@@ -100,7 +100,10 @@ class ArtifactTemplate(Section):
 class PartitionTemplate(Section):
     id: Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}", "letters, digits, '-' and '_'"))]
     index: Later = None
-    name: Annotated[str, AfterValidator(pattern(r"[ -~]{1,36}", "1 to 36 ASCII characters"))] | None = None
+    name: (
+        Annotated[str, AfterValidator(pattern(r"[ !#-\[\]-~]{1,36}", '1 to 36 ASCII characters without " and \\'))]
+        | None
+    ) = None
     type: Annotated[str, AfterValidator(choice(tuple(PARTITION_TYPES)))] | None = None
     type_uuid: (
         Annotated[

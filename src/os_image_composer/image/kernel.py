@@ -23,7 +23,7 @@ def find_kernel(sandbox: Sandbox, tree: Tree, pattern: str, modules: str, wanted
     is what the glob's `*` stands for, and it must have its modules. Raises StepError when there is none."""
     prefix, suffix = pattern.split("*", 1)
     releases = [p[len(prefix) : len(p) - len(suffix)] for p in sandbox.glob(tree, pattern)]
-    fitting = [r for r in releases if wanted is None or r.startswith(wanted)]
+    fitting = [r for r in releases if wanted is None or re.match(re.escape(wanted) + r"(?![0-9A-Za-z])", r)]
     if not fitting:
         have = f"it has {', '.join(releases)}" if releases else f"nothing matches /{pattern}"
         raise StepError(

@@ -13,8 +13,8 @@ from os_image_composer.config.settings import Settings
 from os_image_composer.errors import StoreError
 
 # What can be made or fetched again. Locks are kept: they say which packages the next build takes.
-# The newest dates that were seen are kept as well: without them an old mirror would be believed.
-_DATES = "newest-dates.json"
+# The newest dates that were seen (metadata/newest-dates.json) are kept as well: without them an old mirror would be
+# believed.
 _LAYERS = ("store",)
 _FETCHED = ("packages", "metadata")
 
@@ -34,13 +34,14 @@ def clean_cache(settings: Settings, *, downloads: bool) -> Cleaned:
     if settings.temp_dir.is_dir():
         scratch = Scratch(settings.temp_dir, sandbox.remove)
         scratch.sweep()
-        if any(scratch.root.glob("*.lock")):
+        if any(scratch.root.glob("[0-9a-f]*.lock")):
             raise StoreError("build-running", "a build is running", hint="wait for it, or end it, and try again")
     layers = [settings.cache_dir / name for name in _LAYERS]
     fetched = [settings.cache_dir / name for name in _FETCHED] if downloads else []
+    layers = [path for path in layers if (path / "results").is_dir()]
     removed = [path for path in (*layers, *fetched) if path.exists()]
-    sandbox.remove([path for path in layers if path.exists()])
-    for path in fetched:
+    sandbox.remove(layers)
+    for path in [path for path in fetched if path.is_dir()]:
         _remove_fetched(path)
     (settings.cache_dir / "published.json").unlink(missing_ok=True)
     known = [settings.cache_dir / name for name in (*_FETCHED, "locks")]
@@ -48,8 +49,6 @@ def clean_cache(settings: Settings, *, downloads: bool) -> Cleaned:
 
 
 def _remove_fetched(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name != _DATES:
-            entry.unlink(missing_ok=True)
+    """By the names that we give: the folder may be one that somebody named by mistake."""
+    for name in ("sha256", "partial", "indexes"):
+        shutil.rmtree(folder / name, ignore_errors=True)

@@ -37,7 +37,7 @@ from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.interface import Preparation, Published
 from os_image_composer.provider.manifest import dump_manifest, manifest
 from os_image_composer.provider.packages import LockedPackages
-from os_image_composer.provider.publish import own_folder, place, publish, staging
+from os_image_composer.provider.publish import own_folder, publish, staging
 from os_image_composer.provider.secrets import hash_passwords
 from os_image_composer.provider.services import Services
 from os_image_composer.provider.steps import Extras, raw_image_steps
@@ -125,7 +125,10 @@ class Provider:
         started = self.services.clock.elapsed()
         name = secrets.token_hex(8)
         sandbox, store = self.workplace(preparation.lock, name)
-        with staging(preparation.output, self.services.listener) as folder, store.scratch.folder(name):
+        with (
+            staging(preparation.output, self.settings.cache_dir / "outputs", self.services.listener) as folder,
+            store.scratch.folder(name),
+        ):
             shelf = self._shelf(preparation, folder)
             with HttpTransport() as transport:
                 execution = Execution(
@@ -145,13 +148,11 @@ class Provider:
         """Write the manifest and put image and manifest into the output folder, both or neither."""
         spec, output, folder = preparation.spec, preparation.output, shelf.staging
         image, record = output / shelf.wanted.name, output / f"{shelf.wanted.stem}.manifest.json"
-        if outcome.image == shelf.wanted:
-            place(outcome.image, shelf.staged)
-        elif outcome.image != shelf.staged:
+        if outcome.image not in (shelf.wanted, shelf.staged):
             copy_sparse(outcome.image, shelf.staged)
         text = dump_manifest(manifest(spec, preparation.lock, outcome, image.name, seconds))
         (folder / record.name).write_text(text)
-        publish(folder, output, record.name)
+        publish(folder, output, image.name, record.name)
         shelf.note(image, outcome.final.digest)
         return Published(image, record, outcome.final.size, outcome.final.digest, outcome, preparation, seconds)
 

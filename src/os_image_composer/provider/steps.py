@@ -113,7 +113,6 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
         "disk",
         WriteDisk(layout, boot.removable_path, f"{spec.name}.efi", epoch),
         (*_all("lower", [*layers, configured]), Input("boot", uki.name), Input("tools", tools.name)),
-        checks_bytes=True,
     )
     chroots = [chroot] if own is essential else [own, chroot]
     return [tools, essential, *chroots, *layers[1:], configured, projected, made_initrd, uki, disk]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from os_image_composer.errors import MetadataError
@@ -28,11 +28,29 @@ def host_mirrors(etc: Path) -> Mapping[str, str]:
     that is http or https, those for binary packages before those for sources. Files that cannot be read or
     understood count as not there; this is a convenience, never a matter of trust."""
     found: dict[str, str] = {}
-    for source in sorted(_sources(etc / "apt"), key=lambda s: not s.binary):
+    sources = [_followed(source, etc) for source in _sources(etc / "apt")]
+    for source in sorted(sources, key=lambda s: (not s.binary, _doubt(s))):
         name = _mirror_name(source)
         if name is not None:
             found.setdefault(name, source.uri.rstrip("/"))
     return found
+
+
+def _followed(source: _Source, etc: Path) -> _Source:
+    """A source by `mirror+file:` (apt-transport-mirror(1)), as cloud images have it, with the first URL of its list."""
+    scheme, _, path = source.uri.partition(":")
+    path = path.removeprefix("//")
+    if scheme != "mirror+file" or not path.startswith("/etc/"):
+        return source
+    lines = (line.partition("#")[0].split() for line in _text(etc / path.removeprefix("/etc/")).splitlines())
+    return replace(source, uri=next((words[0] for words in lines if words), source.uri))
+
+
+def _doubt(source: _Source) -> int:
+    """Many a vendor's own repository ends in /debian and is signed by the vendor's key, so it comes last."""
+    if _ARCHIVE_KEYRING in source.signed_by:
+        return 0
+    return 2 if source.signed_by else 1
 
 
 def _mirror_name(source: _Source) -> str | None:

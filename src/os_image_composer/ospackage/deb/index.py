@@ -79,11 +79,9 @@ def read_index(source: IndexSource, root: Path, transport: Transport, listener: 
         kept.unlink(missing_ok=True)
     cache = PackageCache(root)
     _fetch(source, cache, transport, listener)
-    try:
-        form = source.packed.path.removeprefix(source.plain.path)
-        text = _expand(cache.path(source.packed.sha256), form, source)
-    finally:
-        cache.remove(source.packed.sha256)
+    # It stays in the cache: another build, or another suite with an equal index, may want it at this moment.
+    form = source.packed.path.removeprefix(source.plain.path)
+    text = _expand(cache.path(source.packed.sha256), form, source)
     write_atomically(kept, zstandard.ZstdCompressor(level=3).compress(text))
     return text
 

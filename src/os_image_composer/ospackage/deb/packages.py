@@ -16,6 +16,9 @@ from os_image_composer.ospackage.deb.version import Key, version_key
 PRIORITIES = {"required": 1, "important": 2, "standard": 3, "optional": 4, "extra": 5}
 _PROVIDES = re.compile(rb"\nProvides:[ \t]*([^\n]*(?:\n[ \t][^\n]*)*)")
 _SAFE_PATH = re.compile(r"(?!/)(?!.*(?:^|/)\.\.(?:/|$))[\x21-\x7e]+")
+# Debian Policy §5.6.1, §5.6.7, §5.6.12: these become file names, so nothing else may be in them.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:~-]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # apt keeps itself from being removed by treating its own package as essential; so must a set that equals apt's.
 _ALWAYS_ESSENTIAL = ("apt",)
@@ -132,6 +135,8 @@ def _package(fields: object, repository: str, pin: int) -> Package:
     name, version, sha256, path = get("package"), get("version"), get("sha256", ""), get("filename", "")
     if not name or not version:
         raise ValueError("no name or no version")
+    if not _NAME.fullmatch(name) or not _VERSION.fullmatch(version) or not _NAME.fullmatch(get("architecture", "all")):
+        raise ValueError("no usable Package, Version and Architecture")
     if not _DIGEST.fullmatch(sha256) or not _SAFE_PATH.fullmatch(path.removeprefix("./")):
         raise ValueError("no usable Filename and SHA256")
     source_name, _, source_version = get("source", name).partition(" ")

@@ -114,9 +114,21 @@ def _inside(request: Request, fds: Sequence[int], channel: Channel, lifeline: in
             return 1
         return 0
 
+    if verb is None:
+        _shut(fds, (lifeline, channel.report, channel.data.fileno()))
     status = init.watch(lifeline, work)
     channel.tell({"status": status})
     return 0
+
+
+def _shut(fds: Sequence[int], needed: Sequence[int]) -> None:
+    """Close what leads out of the tree before a program runs: it is root in this namespace and could follow
+    /proc/1/fd. What is still needed is out of its reach, as this process is no longer dumpable."""
+    for fd in range(3, max((*fds, *needed)) + 64):
+        if fd not in needed:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+    syscalls.undumpable()
 
 
 def _clear(scratch: int) -> None:

@@ -26,6 +26,7 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
 CAP_MKNOD = 27
 
@@ -90,6 +91,12 @@ def make_read_only(fd: int) -> None:
 
 def die_with_parent(signal_number: int) -> None:
     _checked(_libc.prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal_number), 0, 0, 0), "prctl")
+
+
+def undumpable() -> None:
+    """Shut /proc/PID/fd and the like of this process to everybody without CAP_SYS_PTRACE in the host's user
+    namespace, which nobody inside has: PR_SET_DUMPABLE in prctl(2), ptrace(2) "access mode checking"."""
+    _checked(_libc.prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0), "prctl")
 
 
 def drop_mknod() -> None:
