@@ -22,7 +22,7 @@ def run_in_terminal(image: Path, clock: Clock, machine: Machine) -> None:
     """Boot `image` (it is not changed) until the guest switches itself off or the user types Ctrl-].
     Raises UsageError without a terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise UsageError("no-terminal", "an interactive boot needs a terminal", hint="leave --interactive out")
+        raise UsageError("no-terminal", "an interactive boot needs a terminal", hint="give --check, which needs none")
     keys, screen = sys.stdin.fileno(), sys.stdout.fileno()
     with run_guest(image, machine, clock) as guest, _raw(keys):
         while not guest.console.closed:

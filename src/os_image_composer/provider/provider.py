@@ -23,7 +23,7 @@ from os_image_composer.chroot.services import Services as StepServices
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import known_targets, load_distribution, load_image_tools
 from os_image_composer.config.spec import ImageSpec, PackageGroup, Target
-from os_image_composer.errors import ComposerError, TemplateError, UsageError
+from os_image_composer.errors import ComposerError, FetchError, TemplateError, UsageError
 from os_image_composer.image.accounts import Account
 from os_image_composer.image.identifiers import derived_uuid
 from os_image_composer.image.os_config import PlacedFile
@@ -97,7 +97,15 @@ class Provider:
         implicit = ImplicitLock(self.settings.cache_dir / "locks", _request_key(spec, demands), self.services.clock)
         lock = None if refresh else implicit.read(self.settings.metadata_max_age * 3600)
         if lock is None:
-            lock = implicit.renew(_placed_in_template(spec, lambda: self._resolve(spec, demands)))
+            try:
+                lock = implicit.renew(_placed_in_template(spec, lambda: self._resolve(spec, demands)))
+            except FetchError as error:
+                lock = None if refresh else implicit.read(None)
+                if lock is None:
+                    raise
+                self.services.listener(
+                    Note("warning", f"no mirror answers ({error.message}); the packages of the last build are taken")
+                )
         passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
         files, host_files = _placed_files(spec)
         accounts = tuple(

@@ -6,6 +6,7 @@ A plain password of the template is hashed with a random salt when it is first s
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +28,14 @@ class PasswordHashes:
 
 def hash_passwords(users: Iterable[User], path: Path) -> PasswordHashes:
     """The hash of every user that has a password, from the file at `path` or made now and written there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".secrets-lock").open("w") as lock:
+        # Two builds at once must not set two hashes, of which one is forgotten.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _hash_passwords(users, path)
+
+
+def _hash_passwords(users: Iterable[User], path: Path) -> PasswordHashes:
     kept = _read(path)
     now = {user.name: text for user in users if (text := _hash_of(user, kept.get(user.name))) is not None}
     if any(kept.get(name) != text for name, text in now.items()):
@@ -65,7 +74,6 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _write(path: Path, hashes: dict[str, str]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as stream:
         json.dump(hashes, stream, indent=1, sort_keys=True)
