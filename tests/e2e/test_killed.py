@@ -71,7 +71,7 @@ def test_twenty_kills_leave_nothing_behind_and_the_next_build_gives_the_same_dig
     (victim.cache / "packages").symlink_to(built.cache / "packages")
     # The same lock and the same salted password hashes: what is compared is the build.
     shutil.copytree(built.cache / "locks", victim.cache / "locks")
-    finished = 0
+    finished = inside_dpkg = 0
     try:
         for _ in range(MOMENTS):
             build = start(victim)
@@ -81,6 +81,7 @@ def test_twenty_kills_leave_nothing_behind_and_the_next_build_gives_the_same_dig
                 assert build.returncode == 0
                 finished += 1
                 victim.sandbox().remove([victim.cache / "store"])
+            inside_dpkg += any("dpkg" in command for command in processes_of(victim))
             os.kill(build.pid, signal.SIGKILL)
             build.wait()
             gone_by = time.monotonic() + 3
@@ -89,6 +90,7 @@ def test_twenty_kills_leave_nothing_behind_and_the_next_build_gives_the_same_dig
             assert left == []
             assert str(victim.root) not in Path("/proc/self/mountinfo").read_text()
         assert finished < MOMENTS / 2
+        assert inside_dpkg > 0
         after = told(victim.run("build", "--json-events", str(TEMPLATE)))
         assert after.sha256 == expected.sha256
         assert step_digests(victim) == reference
