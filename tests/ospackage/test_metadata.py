@@ -254,17 +254,29 @@ def test_component_that_does_not_exist_names_those_that_do(
     assert "main" in str(error.cause)
 
 
-def test_damaged_kept_index_is_fetched_again(
+def test_damaged_kept_index_is_made_again(
     repository: DebRepository, resolve: Resolve, metadata: Path, server: Server
 ) -> None:
     repository.add(deb("hello")).write()
-    resolve("hello")
-    (kept,) = (metadata / "indexes").iterdir()
-    kept.write_bytes(kept.read_bytes()[:-1] + b"\0")
-    resolve("hello")
-    assert len([path for path, _ in server.requests if "by-hash" in path]) == 2
-    resolve("hello")
-    assert len([path for path, _ in server.requests if "by-hash" in path]) == 2
+    first = resolve("hello")
+
+    def fetched() -> int:
+        return len([path for path, _ in server.requests if "by-hash" in path])
+
+    def damage(folder: str) -> None:
+        (file,) = files_below(metadata / folder)
+        file.chmod(0o644)
+        file.write_bytes(file.read_bytes()[:-1] + b"\0")
+
+    damage("indexes")
+    assert resolve("hello") == first
+    assert fetched() == 1  # from the packed file, which is still good
+    damage("indexes")
+    damage("sha256")
+    assert resolve("hello") == first
+    assert fetched() == 2
+    assert resolve("hello") == first
+    assert fetched() == 2
 
 
 def test_entry_that_leads_out_of_the_repository_is_refused(repository: DebRepository, resolve: Resolve) -> None:

@@ -75,13 +75,17 @@ def read_index(source: IndexSource, root: Path, transport: Transport, listener: 
     except FileNotFoundError:
         pass
     except (MetadataError, TrustError) as error:
-        listener(Note("warning", f"{kept} was damaged ({error.cause}); fetching it again"))
+        listener(Note("warning", f"{kept} was damaged ({error.cause}); making it again"))
         kept.unlink(missing_ok=True)
     cache = PackageCache(root)
     _fetch(source, cache, transport, listener)
     # It stays in the cache: another build, or another suite with an equal index, may want it at this moment.
     form = source.packed.path.removeprefix(source.plain.path)
-    text = _expand(cache.path(source.packed.sha256), form, source)
+    try:
+        text = _expand(cache.path(source.packed.sha256), form, source)
+    except (MetadataError, TrustError):
+        cache.remove(source.packed.sha256)
+        raise
     write_atomically(kept, zstandard.ZstdCompressor(level=3).compress(text))
     return text
 
