@@ -58,8 +58,11 @@ class Metadata(Section):
     """For people and search; a build ignores it."""
 
     description: str | None = None
+    """What the image is for."""
     use_cases: list[str] = Field([], alias="use_cases")
+    """What it is good for, one line each."""
     keywords: list[str] = []
+    """Words to find it by."""
 
 
 class Image(Section):
@@ -72,6 +75,7 @@ class Image(Section):
             )
         ),
     ]
+    """The image's name: its file's name begins with it, and results of other builds of this name are reused."""
     version: Annotated[
         str,
         AfterValidator(
@@ -81,30 +85,41 @@ class Image(Section):
             )
         ),
     ]
+    """The image's version, in the name of its file: `1`, `1.2`, `1.2.3+build4`."""
 
 
 class Target(Section):
     """`os`, `dist` and `arch` are compared with what the distribution data offers, so only typed here."""
 
     os: str
+    """The operating system, as the folders below `config/osv` are named."""
     dist: str
+    """The distribution's release."""
     arch: str
+    """The machine's architecture."""
     image_type: Annotated[str, AfterValidator(choice(("raw",), ("img", "iso", "wsl2")))]
+    """The kind of image."""
 
 
 class ArtifactTemplate(Section):
     type: Annotated[str, AfterValidator(choice(("raw",), ("qcow2", "tar", "vdi", "vhd", "vhdx", "vmdk")))] = "raw"
+    """The file format of the image."""
     compression: Annotated[str, AfterValidator(choice((), ("bz2", "gz", "gzip", "xz", "zstd")))] | None = None
+    """How the file is compressed."""
 
 
 class PartitionTemplate(Section):
     id: Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,35}", "letters, digits, '-' and '_'"))]
+    """The partition's name in the template; its UUIDs follow from it."""
     index: Later = None
+    """The partition's number in the table."""
     name: (
         Annotated[str, AfterValidator(pattern(r"[ !#-\[\]-~]{1,36}", '1 to 36 ASCII characters without " and \\'))]
         | None
     ) = None
+    """The name in the partition table; the id where it is left out."""
     type: Annotated[str, AfterValidator(choice(tuple(PARTITION_TYPES)))] | None = None
+    """The partition type by name; `linux` where neither this nor typeUUID is given."""
     type_uuid: (
         Annotated[
             str,
@@ -114,70 +129,111 @@ class PartitionTemplate(Section):
         ]
         | None
     ) = Field(None, alias="typeUUID")
+    """The partition type by GUID."""
     fs_type: Annotated[str, AfterValidator(choice(FILE_SYSTEMS, LATER_FILE_SYSTEMS))] | None = None
+    """The file system."""
     fs_label: (
         Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9_.-]{1,16}", "1 to 16 of A-Z a-z 0-9 _ . -"))] | None
     ) = None
+    """The file system's label."""
     start: Size
+    """Where the partition begins on the disk, such as `1MiB`."""
     end: Annotated[int | None, BeforeValidator(rules.partition_end)]
+    """Where the partition ends, such as `257MiB`; `"0"` is the end of the disk."""
     mount_point: FieldPath | None = None
+    """Where the running system mounts it; `/` is the root."""
     mount_options: (
         Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9=,._:+/@%-]+", "options divided by commas"))] | None
     ) = None
+    """Options of the mount, divided by commas (fstab(5))."""
     flags: list[Annotated[str, AfterValidator(choice(("boot", "esp"), ("bios_grub", "legacy_boot")))]] = []
+    """Marks of the EFI system partition; the type says the same."""
 
 
 class DiskTemplate(Section):
     name: Text
+    """A name for the layout."""
     path: Later = None
+    """The disk that an installer writes to."""
     selection_policy: Later = None
+    """How an installer chooses the disk."""
     extend_last_partition_to_fill_disk: LaterSwitch = False
+    """Whether an installer lets the last partition fill the disk."""
     artifacts: list[ArtifactTemplate] = []
+    """The files to make; one raw image where it is left out."""
     size: Size
+    """The size of the disk, such as `4GiB`."""
     partition_table_type: Annotated[str, AfterValidator(choice(("gpt",), ("mbr",)))] = "gpt"
+    """The kind of partition table."""
     partitions: list[PartitionTemplate]
+    """The partitions, in the order of the table."""
 
 
 class BootloaderTemplate(Section):
     boot_type: Annotated[str, AfterValidator(choice(("efi",), ("legacy",)))] | None = None
+    """How the firmware starts the machine."""
     provider: Annotated[str, AfterValidator(choice(("systemd-boot",), ("grub", "grub2")))] | None = None
+    """The boot loader."""
 
 
 class KernelTemplate(Section):
     name: Later = None
+    """A name for the kernel."""
     version: Annotated[str, AfterValidator(pattern(r"[0-9][A-Za-z0-9.+~_-]*", "such as 6.12 or 6.12.48"))] | None = None
+    """The kernel to boot where several are installed: the beginning of its version."""
     cmdline: Annotated[str, AfterValidator(rules.kernel_command_line)] | None = None
+    """The kernel's command line, without `root=`."""
     enable_extra_modules: Annotated[str, AfterValidator(rules.module_names)] | None = None
+    """Kernel modules that the initrd gets beside those it finds itself, divided by blanks."""
     uki: Annotated[bool, AfterValidator(not_built(lambda value: value))] | None = None
+    """Whether kernel, initrd and command line are one file; with systemd-boot they always are."""
     packages: Packages | None = None
+    """The packages that bring the kernel."""
 
 
 class Immutability(Section):
     enabled: bool
+    """Whether the root file system is sealed (dm-verity)."""
     secure_boot_db_key: str | None = Field(None, alias="secureBootDBKey")
+    """The private key that signs what boots."""
     secure_boot_db_crt: str | None = Field(None, alias="secureBootDBCrt")
+    """Its certificate, PEM."""
     secure_boot_db_cer: str | None = Field(None, alias="secureBootDBCer")
+    """Its certificate, DER."""
 
 
 class Encryption(Section):
     enabled: bool
+    """Whether partitions are encrypted (LUKS2)."""
     passphrase_file: str | None = None
+    """A file of the build host with the passphrase."""
     partitions: list[str] = []
+    """The ids of the partitions to encrypt."""
     unlock: str | None = None
+    """How the machine unlocks them."""
 
 
 class UserTemplate(Section):
     name: Account
+    """The login name."""
     password: Annotated[str, AfterValidator(rules.password)] | None = None
+    """Plain, or hashed text (crypt(5)); without it nobody can log in with a password."""
     hash_algo: Annotated[str, AfterValidator(choice(("sha512", "sha256", "bcrypt", "md5")))] | None = Field(
         None, alias="hash_algo"
     )
+    """How the password is hashed."""
     password_max_age: Later = None
+    """Days until the password must be changed."""
     startup_script: Annotated[str, AfterValidator(not_built(lambda value: value == ""))] | None = None
+    """A program to run at login."""
     groups: list[Account] = []
+    """Further groups that the user belongs to."""
     sudo: bool | None = None
+    """Whether the user may run everything as root."""
     home: FieldPath | None = None
+    """The home folder; `/home/NAME` where it is left out."""
     shell: Program | None = None
+    """The login shell."""
 
     @model_validator(mode="after")
     def hash_is_what_it_says(self) -> UserTemplate:
@@ -200,12 +256,16 @@ class UserTemplate(Section):
 
 class FileTemplate(Section):
     local: Annotated[str, AfterValidator(rules.single_line)]
+    """The file on the build host; a relative path begins at the template's folder."""
     final: ImageFile
+    """Where it goes in the image."""
     stage: Annotated[str, AfterValidator(not_built(lambda value: value == ""))] | None = None
+    """When in the build it is copied."""
 
 
 class ConfigurationTemplate(Section):
     cmd: Annotated[str, AfterValidator(rules.command)]
+    """A shell command, run inside the image's root after packages, users and files are there."""
 
 
 class SystemTemplate(Section):
@@ -213,30 +273,53 @@ class SystemTemplate(Section):
         Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, '.', '_', '-'"))]
         | None
     ) = None
+    """The configuration's name; the output folder is named after it."""
     description: str | None = None
+    """What the configuration is for."""
     hostname: Annotated[str, AfterValidator(rules.hostname)] | None = None
+    """The machine's name."""
     initramfs: Later = None
+    """A template for the initrd."""
     packages: Packages = []
+    """Packages to install with all they need: `name`, or `name=version` for one version."""
     bootloader: BootloaderTemplate | None = None
+    """How the machine boots."""
     kernel: KernelTemplate | None = None
+    """The kernel and its command line."""
     immutability: Annotated[Immutability, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
+    """A root file system that cannot change, and secure boot."""
     fde: Annotated[Encryption, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
+    """Encrypted partitions."""
     users: list[UserTemplate] = []
+    """Accounts that can log in."""
     network: Annotated[Any, AfterValidator(not_built(lambda value: value in ({}, {"interfaces": []})))] = None
+    """The network's configuration."""
     additional_files: list[FileTemplate] = []
+    """Files of the build host that are copied into the image."""
     configurations: list[ConfigurationTemplate] = []
+    """Commands that run inside the image, in order."""
 
 
 class ImageTemplate(Section):
     """One file, or the merge of a chain of files."""
 
     extends: Later = None
+    """A template to start from."""
     metadata: Metadata | None = None
+    """For people and search; a build ignores it."""
     image: Image
+    """What the image is called."""
     target: Target
+    """What the image is made for."""
     baseline: Later = None
+    """An image to start from."""
     overlay_policy: Later = None
+    """What a build on top of a baseline may change."""
     disk: DiskTemplate | None = None
+    """The disk's layout; replaces that of the OS default template as a whole."""
     system_config: SystemTemplate | None = None
+    """What is in the image."""
     package_repositories: LaterList = None
+    """Repositories beside the distribution's own."""
     sbom_package_metadata: LaterList = None
+    """What the bill of materials says of packages that do not say it themselves."""
