@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support import step_sources as sources
 from support.step_sources import ACCEPTED, step_sources
 
 SOURCES = step_sources()
@@ -31,3 +32,10 @@ def test_source_of_a_step_changed_only_with_its_version_or_an_explicit_same_outp
 
 def test_every_step_of_the_sample_template_is_watched(tmp_path: Path) -> None:
     assert {"install-packages", "configure-os", "make-initrd", "make-uki", "write-disk"} <= set(SOURCES)
+
+
+def test_what_a_step_gets_its_bytes_through_is_watched_with_it() -> None:
+    sandbox = sources._with_imports(["os_image_composer.chroot.sandbox"], sources.AROUND_THE_SANDBOX)
+    assert {f"os_image_composer.chroot.{name}" for name in ("session", "ids", "asking", "feeding")} <= sandbox
+    disk = sources._with_imports(["os_image_composer.image.disk"], sources.SURROUNDINGS)
+    assert {"os_image_composer.image.ext4", "os_image_composer.image.fat"} <= disk

@@ -18,6 +18,8 @@ from os_image_composer.chroot.sandbox import SANDBOX_VERSION
 ACCEPTED = Path(__file__).parents[1] / "build" / "step_sources.json"
 # What a step runs in, not what it does. The sandbox has a version of its own, which is in every step's id.
 SURROUNDINGS = ("os_image_composer.build.", "os_image_composer.errors", "os_image_composer.chroot.sandbox")
+# What only says which ids, clocks and settings there are.
+AROUND_THE_SANDBOX = ("os_image_composer.build.", "os_image_composer.errors", "os_image_composer.config.")
 
 
 def step_sources() -> dict[str, tuple[int, str]]:
@@ -39,33 +41,50 @@ def step_sources() -> dict[str, tuple[int, str]]:
 
 
 def _sandbox_digest() -> str:
-    """Of the sandbox, which every step runs in, and its helper program."""
-    folder = Path(os_image_composer.__file__).parent / "chroot"
-    paths = [folder / f"{name}.py" for name in ("asking", "feeding", "job", "sandbox")]
-    texts = [ast.dump(ast.parse(p.read_text())) for p in sorted([*paths, *(folder / "helper").rglob("*.py")])]
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    """Of what every step runs in: the sandbox with all it imports, its helper program, and what turns a package into
+    the files that are unpacked. Which packages those are, their digests say."""
+    package = Path(os_image_composer.__file__).parent
+    archives = [f"os_image_composer.ospackage.{p.parent.name}.archive" for p in package.glob("ospackage/*/archive.py")]
+    names = _with_imports(["os_image_composer.chroot.sandbox", *archives], AROUND_THE_SANDBOX)
+    paths = [_path(name) for name in names | {"os_image_composer.provider.packages"}]
+    return _digest_of([*paths, *(package / "chroot" / "helper").rglob("*.py")])
 
 
 def _digest(module: ModuleType) -> str:
+    return _digest_of([_path(name) for name in _with_imports([module.__name__], SURROUNDINGS)])
+
+
+def _with_imports(roots: list[str], without: tuple[str, ...]) -> set[str]:
+    """The modules `roots` and all of this project that they import, directly or not, but those that begin with
+    `without`."""
     names: set[str] = set()
-    pending = [module.__name__]
+    pending = list(roots)
     while pending:
         name = pending.pop()
         if name not in names:
             names.add(name)
-            pending += _imports(name)
-    texts = [ast.dump(ast.parse(_source(name))) for name in sorted(names)]
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+            pending += [found for found in _imports(name) if not found.startswith(without)]
+    return names
 
 
 def _imports(name: str) -> list[str]:
-    tree = ast.parse(_source(name))
-    imported = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module]
-    return [m for m in imported if m.startswith("os_image_composer.") and not m.startswith(SURROUNDINGS)]
+    """Modules of this project that a module names. `from package import module` names two."""
+    statements = [node for node in ast.walk(ast.parse(_path(name).read_text())) if isinstance(node, ast.ImportFrom)]
+    found = []
+    for node in statements:
+        if node.module and node.module.startswith("os_image_composer."):
+            found.append(node.module)
+            below = (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [candidate for candidate in below if _path(candidate).is_file()]
+    return found
 
 
-def _source(name: str) -> str:
+def _path(name: str) -> Path:
     relative = name.removeprefix("os_image_composer").strip(".").replace(".", "/")
     base = Path(os_image_composer.__file__).parent / relative
-    path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
-    return path.read_text()
+    return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+
+
+def _digest_of(paths: list[Path]) -> str:
+    texts = [ast.dump(ast.parse(path.read_text())) for path in sorted(paths)]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()

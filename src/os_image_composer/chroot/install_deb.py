@@ -10,9 +10,10 @@ files by path, with no repository configured, and works on the root through `DPk
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -95,12 +96,8 @@ class InstallEnvironment:
     surroundings: Surroundings
 
     def run(self, work: Work[Services]) -> None:
-        tree = Tree(work.all("lower"), work.output)
-        installation = _Installation(work, tree, self.surroundings, self.packages)
-        before = installation.installed()
-        installation.dpkg(self.packages)
-        installation.expect({**before, **{p.name: p.version for p in self.packages}})
-        installation.tidy()
+        with _added(work, self.surroundings, self.packages) as installation:
+            installation.dpkg(self.packages)
 
 
 @dataclass(frozen=True)
@@ -115,12 +112,8 @@ class InstallPackages:
     surroundings: Surroundings
 
     def run(self, work: Work[Services]) -> None:
-        tree = Tree(work.all("lower"), work.output)
-        installation = _Installation(work, tree, self.surroundings, self.packages)
-        before = installation.installed()
-        installation.apt(Tree(work.all("chroot")), self.packages)
-        installation.expect({**before, **{p.name: p.version for p in self.packages}})
-        installation.tidy()
+        with _added(work, self.surroundings, self.packages) as installation:
+            installation.apt(Tree(work.all("chroot")), self.packages)
 
 
 class _Installation:
@@ -221,6 +214,18 @@ class _Installation:
                 detail=done.tail(40),
                 hint="the first error above names the package and the script",
             )
+
+
+@contextlib.contextmanager
+def _added(
+    work: Work[Services], surroundings: Surroundings, packages: Sequence[PackageFile]
+) -> Iterator[_Installation]:
+    """An installation onto the layers below. Raises StepError unless afterwards exactly `packages` were added."""
+    installation = _Installation(work, Tree(work.all("lower"), work.output), surroundings, packages)
+    before = installation.installed()
+    yield installation
+    installation.expect({**before, **{p.name: p.version for p in packages}})
+    installation.tidy()
 
 
 def _file_name(package: PackageFile) -> str:

@@ -14,7 +14,7 @@ from os_image_composer.config.spec import ImageSpec
 from os_image_composer.image.accounts import Account
 from os_image_composer.image.disk import WriteDisk
 from os_image_composer.image.initrd import MakeInitrd
-from os_image_composer.image.layout import fstab, lay_out
+from os_image_composer.image.layout import DiskLayout, fstab, lay_out
 from os_image_composer.image.os_config import ConfigureOs, PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
 from os_image_composer.image.uki import MakeUki
@@ -31,27 +31,30 @@ class Extras:
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
     """Every step from locked packages to the disk image, inputs before what uses them."""
-    epoch = lock.source_date_epoch
     layout = lay_out(spec, lock.seed)
-    installer = installer_for(distribution.family)
-    surroundings = Surroundings(
-        distribution.package_arch,
-        distribution.held_back,
-        tuple(sorted(distribution.environment.items())),
-        distribution.leftovers,
-        epoch,
-    )
-    boot, initrd = distribution.boot, distribution.initrd
-
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
+    installed, layers = _installed(lock, distribution)
+    configured = _configured(spec, lock, distribution, extras, layout, layers)
+    projected = _projected(distribution, layers, configured)
+    initrd = _initrd(spec, lock, distribution, layers, projected)
+    boot = _boot(spec, lock, distribution, layout, layers, initrd, tools)
+    disk = Step(
+        "disk",
+        WriteDisk(layout, distribution.boot.removable_path, f"{spec.name}.efi", lock.source_date_epoch),
+        (*_all("lower", [*layers, configured]), Input("boot", boot.name), Input("tools", tools.name)),
+    )
+    return [tools, *installed, configured, projected, initrd, boot, disk]
+
+
+def _installed(lock: Lock, distribution: Distribution) -> tuple[list[Step], list[Step]]:
+    """All steps that install packages, and those of them that are layers of the image, lowest first."""
+    installer, surroundings = installer_for(distribution.family), _surroundings(lock, distribution)
     image_base, chroot_base = _base(lock.sets["image"]), _base(lock.sets["chroot"])
     essential = Step("essential", installer.essential(image_base, surroundings))
     # The same packages in nearly every template; only a pinned version sets them apart.
-    own = (
-        essential
-        if chroot_base == image_base
-        else Step("chroot-essential", installer.essential(chroot_base, surroundings))
-    )
+    own = essential
+    if chroot_base != image_base:
+        own = Step("chroot-essential", installer.essential(chroot_base, surroundings))
     manager = _without(lock.sets["chroot"].packages(), chroot_base)
     chroot = Step("chroot-environment", installer.environment(manager, surroundings), _all("lower", [own]))
 
@@ -62,60 +65,78 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
             action = installer.transaction(packages, surroundings)
             inputs = (*_all("lower", layers), *_all("chroot", [own, chroot]))
             layers.append(Step(f"packages:{transaction.label}", action, inputs))
-
-    configured = Step(
-        "os-configuration",
-        ConfigureOs(
-            hostname=spec.hostname,
-            fstab=fstab(layout),
-            mount_points=tuple(p.mount_point for p in layout.partitions if p.mount_point and p.mount_point != "none"),
-            files=extras.files,
-            accounts=extras.accounts,
-            commands=tuple(c.cmd for c in spec.configurations),
-            leftovers=distribution.leftovers,
-            first_boot=distribution.first_boot,
-            environment=surroundings.environment,
-            source_date_epoch=epoch,
-        ),
-        _all("lower", layers),
-    )
-    projected = Step(
-        "initrd-configuration",
-        ProjectConfiguration(initrd.configuration),
-        (*_all("packages", layers), Input("configuration", configured.name)),
-    )
-    made_initrd = Step(
-        "initrd",
-        MakeInitrd(
-            argv=_initrd_argv(spec, distribution),
-            environment=surroundings.environment,
-            kernel=boot.kernel,
-            modules=boot.modules,
-            kernel_version=spec.kernel.version,
-            source_date_epoch=epoch,
-        ),
-        (*_all("lower", layers), Input("projection", projected.name)),
-    )
-    uki = Step(
-        "boot",
-        MakeUki(
-            cmdline=f"root=UUID={layout.root.filesystem_uuid} rw {spec.kernel.cmdline}".strip(),
-            kernel=boot.kernel,
-            modules=boot.modules,
-            kernel_version=spec.kernel.version,
-            stub=boot.stub,
-            loader=boot.loader,
-            source_date_epoch=epoch,
-        ),
-        (*_all("lower", layers), Input("initrd", made_initrd.name), Input("tools", tools.name)),
-    )
-    disk = Step(
-        "disk",
-        WriteDisk(layout, boot.removable_path, f"{spec.name}.efi", epoch),
-        (*_all("lower", [*layers, configured]), Input("boot", uki.name), Input("tools", tools.name)),
-    )
     chroots = [chroot] if own is essential else [own, chroot]
-    return [tools, essential, *chroots, *layers[1:], configured, projected, made_initrd, uki, disk]
+    return [essential, *chroots, *layers[1:]], layers
+
+
+def _configured(
+    spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras, layout: DiskLayout, layers: list[Step]
+) -> Step:
+    mounted = (p.mount_point for p in layout.partitions)
+    action = ConfigureOs(
+        hostname=spec.hostname,
+        fstab=fstab(layout),
+        mount_points=tuple(point for point in mounted if point and point != "none"),
+        files=extras.files,
+        accounts=extras.accounts,
+        commands=tuple(c.cmd for c in spec.configurations),
+        leftovers=distribution.leftovers,
+        first_boot=distribution.first_boot,
+        environment=_surroundings(lock, distribution).environment,
+        source_date_epoch=lock.source_date_epoch,
+    )
+    return Step("os-configuration", action, _all("lower", layers))
+
+
+def _projected(distribution: Distribution, layers: list[Step], configured: Step) -> Step:
+    """The part of the configuration that the initrd generator reads."""
+    action = ProjectConfiguration(distribution.initrd.configuration)
+    return Step("initrd-configuration", action, (*_all("packages", layers), Input("configuration", configured.name)))
+
+
+def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: list[Step], projected: Step) -> Step:
+    action = MakeInitrd(
+        argv=_initrd_argv(spec, distribution),
+        environment=_surroundings(lock, distribution).environment,
+        kernel=distribution.boot.kernel,
+        modules=distribution.boot.modules,
+        kernel_version=spec.kernel.version,
+        source_date_epoch=lock.source_date_epoch,
+    )
+    return Step("initrd", action, (*_all("lower", layers), Input("projection", projected.name)))
+
+
+def _boot(
+    spec: ImageSpec,
+    lock: Lock,
+    distribution: Distribution,
+    layout: DiskLayout,
+    layers: list[Step],
+    initrd: Step,
+    tools: Step,
+) -> Step:
+    boot = distribution.boot
+    action = MakeUki(
+        cmdline=f"root=UUID={layout.root.filesystem_uuid} rw {spec.kernel.cmdline}".strip(),
+        kernel=boot.kernel,
+        modules=boot.modules,
+        kernel_version=spec.kernel.version,
+        stub=boot.stub,
+        loader=boot.loader,
+        source_date_epoch=lock.source_date_epoch,
+    )
+    return Step("boot", action, (*_all("lower", layers), Input("initrd", initrd.name), Input("tools", tools.name)))
+
+
+def _surroundings(lock: Lock, distribution: Distribution) -> Surroundings:
+    """What package scripts see."""
+    return Surroundings(
+        distribution.package_arch,
+        distribution.held_back,
+        tuple(sorted(distribution.environment.items())),
+        distribution.leftovers,
+        lock.source_date_epoch,
+    )
 
 
 def _files(packages: PackageSet) -> tuple[PackageFile, ...]:
