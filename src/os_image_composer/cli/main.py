@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from os_image_composer.cli import boot, build, cache, doctor, plan, validate, version
+from os_image_composer.cli import boot, build, cache, doctor, plan, schema, validate, version
 from os_image_composer.cli.errors import error_lines, unexpected_lines
 from os_image_composer.cli.options import GlobalOptions, LogLevel, parse_mirror
 from os_image_composer.errors import ComposerError
@@ -35,7 +35,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (build, validate, plan, boot, cache, doctor, version):
+for module in (build, validate, plan, boot, cache, schema, doctor, version):
     module.register(app)
 
 

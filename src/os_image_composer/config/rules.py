@@ -9,14 +9,15 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from pydantic_core import PydanticCustomError
 
 from os_image_composer.config.nearest import allowed_values
 from os_image_composer.config.sizes import parse_size
 
-__all__ = ["Rule", "choice", "not_built", "pattern", "wrong"]
+__all__ = ["Choice", "NotBuilt", "Pattern", "Rule", "choice", "not_built", "pattern", "wrong"]
 
 Value = TypeVar("Value")
 Rule = Callable[[str], str]
@@ -36,42 +37,61 @@ def wrong(reference: str, message: str, hint: str | None = None, at: str | None 
     return PydanticCustomError(reference, "{message}", {"message": message, "hint": hint, "at": at})
 
 
-def not_built(asks_nothing: Callable[[Value], bool] = lambda value: False) -> Callable[[Value], Value]:
-    """A rule for a key that the language knows and this version does not carry out."""
+@dataclass(frozen=True)
+class NotBuilt(Generic[Value]):
+    """Takes only what `asks_nothing`: the key is known, and this version does not carry it out."""
 
-    def rule(value: Value) -> Value:
-        if asks_nothing(value):
+    asks_nothing: Callable[[Value], bool]
+
+    def __call__(self, value: Value) -> Value:
+        if self.asks_nothing(value):
             return value
         message = "is part of the template language but is not built yet"
         raise wrong("not-built-yet", message, "remove it", at=".")
 
-    return rule
 
+@dataclass(frozen=True)
+class Choice:
+    """Takes the words in `built`; those in `known` are for a later version."""
 
-def choice(built: tuple[str, ...], known: tuple[str, ...] = ()) -> Rule:
-    """A rule that takes the words in `built`; those in `known` are for a later version."""
+    built: tuple[str, ...]
+    known: tuple[str, ...] = ()
 
-    def rule(value: str) -> str:
-        if value in known:
-            hint = "use " + " or ".join(built) if built else "remove it"
+    def __call__(self, value: str) -> str:
+        if value in self.known:
+            hint = "use " + " or ".join(self.built) if self.built else "remove it"
             raise wrong("not-built-yet", f"'{value}' is known but is not built yet", hint)
-        if value not in built:
-            raise wrong("wrong-value", f"cannot be '{value}'", allowed_values(value, built or known))
+        if value not in self.built:
+            raise wrong("wrong-value", f"cannot be '{value}'", allowed_values(value, self.built or self.known))
         return value
 
-    return rule
+
+@dataclass(frozen=True)
+class Pattern:
+    """Takes what matches all of `expression`, which `description` tells in words."""
+
+    expression: str
+    description: str
+
+    def __call__(self, value: str) -> str:
+        if not re.fullmatch(self.expression, value):
+            raise wrong("wrong-value", f"cannot be '{value}'", self.description)
+        return value
 
 
-def pattern(expression: str, description: str) -> Rule:
+def not_built(asks_nothing: Callable[[Value], bool] = lambda value: False) -> NotBuilt[Value]:
+    """A rule for a key that the language knows and this version does not carry out."""
+    return NotBuilt(asks_nothing)
+
+
+def choice(built: tuple[str, ...], known: tuple[str, ...] = ()) -> Choice:
+    """A rule that takes the words in `built`; those in `known` are for a later version."""
+    return Choice(built, known)
+
+
+def pattern(expression: str, description: str) -> Pattern:
     """A rule that takes what matches all of `expression`."""
-    compiled = re.compile(expression)
-
-    def rule(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise wrong("wrong-value", f"cannot be '{value}'", description)
-        return value
-
-    return rule
+    return Pattern(expression, description)
 
 
 def hostname(value: str) -> str:
