@@ -16,7 +16,7 @@ EXPORTED = {
     "merge": {"merge_templates", "origins"},
     "nearest": {"allowed_values", "did_you_mean"},
     "partition_types": {"PARTITION_TYPES", "ROOT_TYPE_BY_ARCH", "type_guid"},
-    "settings": {"IdRange", "Logging", "Settings", "load_settings", "settings_file"},
+    "settings": {"IdRange", "Logging", "RepositorySettings", "Settings", "load_settings", "settings_file"},
     "sizes": {"MIB", "format_size", "parse_size"},
     "to_spec": {"image_spec", "local_file"},
     "yaml_source": {"Entry", "MappingNode", "Node", "ScalarNode", "SequenceNode", "parse_yaml", "read_yaml"},

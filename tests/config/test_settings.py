@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from os_image_composer.config.settings import IdRange, load_settings, settings_file
+from os_image_composer.config.network import ClientCertificate, Network
+from os_image_composer.config.settings import IdRange, RepositorySettings, load_settings, settings_file
 from os_image_composer.errors import UsageError
 
 Write = Callable[..., Path]
@@ -80,7 +81,16 @@ work_dir: out
 temp_dir: /scratch
 logging: {level: warn, file: log.txt}
 mirrors: {debian: "https://mirror.example/debian/"}
-keyrings: [~/keys.pgp]
+repositories:
+  debian13: {keyring: ~/keys.pgp, fingerprints: ["04b5 4c3c dca7 9751 b16b  c6b5 2256 29df 75b1 88bd"]}
+network:
+  http_proxy: http://proxy.example:3128
+  https_proxy: ""
+  no_proxy: [.example, 10.0.0.0/8]
+  ca_bundle: ca.pem
+  credentials: ~/netrc
+  client_certificate: {certificate: /c.pem, key: /k.pem}
+  timeout: 7
 metadata_max_age: 6
 root_id_range: {start: 500000}
 """
@@ -92,8 +102,18 @@ root_id_range: {start: 500000}
     assert settings.work_dir == tmp_path / "out"
     assert settings.temp_dir == Path("/scratch")
     assert (settings.logging.level, settings.logging.file) == ("warning", tmp_path / "log.txt")
-    assert settings.mirrors == {"debian": "https://mirror.example/debian"}
-    assert settings.keyrings == (tmp_path / "home/keys.pgp",)
+    assert settings.mirrors == {"debian": ("https://mirror.example/debian",)}
+    fingerprint = "04B54C3CDCA79751B16BC6B5225629DF75B188BD"
+    assert settings.repositories == {"debian13": RepositorySettings((fingerprint,), tmp_path / "home/keys.pgp")}
+    assert settings.network == Network(
+        "http://proxy.example:3128",
+        None,
+        (".example", "10.0.0.0/8"),
+        tmp_path / "ca.pem",
+        tmp_path / "home/netrc",
+        ClientCertificate(Path("/c.pem"), Path("/k.pem")),
+        7,
+    )
     assert settings.metadata_max_age == 6
     assert settings.root_id_range == IdRange(500000, 65536)
     assert settings.file == path
@@ -114,7 +134,19 @@ root_id_range: {start: 500000}
         ("logging: {level: debgu}\n", "wrong-value", "1:18", None),
         ("root_id_range: {start: 1000}\n", "wrong-value", "1:24", None),
         ("root_id_range: {start: 2147483647}\n", "wrong-value", "1:24", None),
-        ("keyrings: /usr/share/keyrings\n", "wrong-type", "1:11", None),
+        ("repositories: {x: {keyring: [a]}}\n", "wrong-type", "1:20", None),
+        (
+            "repositories: {x: {fingerprints: [75B188BD]}}\n",
+            "wrong-value",
+            "1:35",
+            "the 40 hex digits of the primary key, not a key id",
+        ),
+        ("network: {https_proxy: 'ftp://proxy'}\n", "wrong-value", "1:24", None),
+        ("network: {https_proxy: 'http://proxy/path'}\n", "wrong-value", "1:24", None),
+        ("network: {no_proxy: ['https://host']}\n", "wrong-value", "1:22", None),
+        ("network: {timeout: 0}\n", "wrong-value", "1:20", "1 to 3600"),
+        ("mirrors: {debian: []}\n", "wrong-value", "1:11", None),
+        ("mirrors: {debian: ['http://a', 'ftp://b']}\n", "wrong-value", "1:32", None),
         ("cache_dir: ~other/x\n", "wrong-value", "1:12", "write the path in full"),
         ("mirrors:\n  debian: ftp://mirror.example\n", "wrong-value", "2:11", None),
         ("mirrors:\n  debian: https://\n", "wrong-value", "2:11", None),
@@ -142,16 +174,73 @@ def test_credentials_in_a_mirror_are_refused_and_not_repeated(
         load_settings(write(f"mirrors: {{debian: '{url}'}}\n"), home, tmp_path)
     assert "hunter2" not in str(caught.value) + str(caught.value.findings)
     with pytest.raises(UsageError) as caught:
-        load_settings(None, home, tmp_path).with_overrides(mirrors={"debian": url})
+        load_settings(None, home, tmp_path).with_overrides(mirrors={"debian": (url,)})
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_mirror_may_be_a_list_that_is_tried_in_order(home: dict[str, str], tmp_path: Path, write: Write) -> None:
+    path = write("mirrors:\n  debian: ['http://a/', 'http://b', 'http://a']\n  other: http://c\n")
+    settings = load_settings(path, home, tmp_path)
+    assert settings.mirrors == {"debian": ("http://a", "http://b"), "other": ("http://c",)}
+
+
+def test_credentials_in_a_proxy_are_refused_and_not_repeated(
+    home: dict[str, str], tmp_path: Path, write: Write
+) -> None:
+    url = "http://me:hunter2@proxy.example:3128"
+    with pytest.raises(UsageError) as caught:
+        load_settings(write(f"network: {{https_proxy: '{url}'}}\n"), home, tmp_path)
+    assert "hunter2" not in str(caught.value)
+    assert "credentials" in str(caught.value.hint)
+    with pytest.raises(UsageError) as caught:
+        load_settings(None, {**home, "https_proxy": url}, tmp_path)
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+    assert "https_proxy" in caught.value.message
+
+
+def test_proxies_of_the_environment_count_where_the_file_says_nothing(
+    home: dict[str, str], tmp_path: Path, write: Write
+) -> None:
+    environment = {
+        **home, "http_proxy": "one:1", "ALL_PROXY": "http://two:2", "NO_PROXY": "a.example, .b", "HTTP_PROXY": "evil:3",
+    }  # fmt: skip
+    settings = load_settings(None, environment, tmp_path)
+    assert settings.network == Network("http://one:1", "http://two:2", ("a.example", ".b"))
+    assert settings.sources["network.https_proxy"] == "$ALL_PROXY"
+    settings = load_settings(write("network: {https_proxy: '', no_proxy: []}\n"), environment, tmp_path)
+    assert settings.network == Network("http://one:1", None, ())
+
+
+@pytest.mark.parametrize(
+    ("entry", "url", "direct"),
+    [
+        ("example.org", "https://example.org/x", True),
+        ("example.org", "https://mirror.Example.org/x", True),
+        (".example.org", "http://mirror.example.org", True),
+        ("*.example.org", "http://mirror.example.org", True),
+        ("example.org", "https://badexample.org", False),
+        ("example.org:8080", "http://example.org", False),
+        ("example.org:8080", "http://example.org:8080", True),
+        ("10.0.0.0/8", "http://10.1.2.3", True),
+        ("10.0.0.0/8", "http://11.1.2.3", False),
+        ("10.0.0.0/8", "http://ten.example", False),
+        ("127.0.0.1", "http://127.0.0.1:99", True),
+        ("::1", "http://[::1]/", True),
+        ("fd00::/8", "https://[fd12::1]/", True),
+        ("*", "https://any.example", True),
+    ],
+)
+def test_what_is_reached_without_a_proxy(entry: str, url: str, direct: bool) -> None:
+    network = Network("http://proxy:1", "http://proxy:1", (entry,))
+    assert (network.proxy_for(url) is None) == direct
 
 
 def test_the_command_line_goes_over_the_file(home: dict[str, str], tmp_path: Path, write: Write) -> None:
     path = write("workers: 3\ncache_dir: /a\nmirrors: {one: 'http://a', two: 'http://b'}\n")
     settings = load_settings(path, home, tmp_path)
-    changed = settings.with_overrides(workers=5, log_level="debug", mirrors={"two": "http://c/"})
+    changed = settings.with_overrides(workers=5, log_level="debug", mirrors={"two": ("http://c/",)})
     assert (changed.workers, changed.cache_dir, changed.logging.level) == (5, Path("/a"), "debug")
-    assert changed.mirrors == {"one": "http://a", "two": "http://c"}
+    assert changed.mirrors == {"one": ("http://a",), "two": ("http://c",)}
     assert changed.sources["workers"] == "command line"
     assert changed.sources["cache_dir"] == f"{path}:2:12"
     assert settings.with_overrides() == settings

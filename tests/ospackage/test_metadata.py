@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,42 @@ def test_missing_key_names_the_setting_that_gives_one(
     repository.add(deb("hello")).write()
     repository.keyring.unlink()
     error = refused(resolve, "key-not-found", TrustError, metadata)
-    assert "keyrings" in str(error.hint)
+    assert "repositories: {test: {keyring: FILE}}" in str(error.hint)
+
+
+def test_key_is_fetched_from_its_address_once_and_counts_only_when_it_is_pinned(
+    repository: DebRepository, resolve: Resolve, server: Server, metadata: Path
+) -> None:
+    repository.add(deb("hello")).write()
+    address = f"{server.url}/keyring.pgp"
+    described = replace(repository.described(server.url), keyrings=(), key_url=address)
+    assert resolve("hello", described=described).repositories[0].signers == (repository.key.fingerprint,)
+    resolve("hello", described=described)
+    assert [path for path, _ in server.requests].count("/keyring.pgp") == 1
+    other = replace(described, fingerprints=(SigningKey().fingerprint.upper(),))
+    with pytest.raises(TrustError) as caught:
+        resolve("hello", described=other)
+    assert caught.value.reference == "key-not-found"
+
+
+def test_armoured_key_at_an_address_is_read(repository: DebRepository, resolve: Resolve, server: Server) -> None:
+    repository.add(deb("hello")).write()
+    (repository.root / "key.asc").write_text(str(repository.key.certificate))
+    described = replace(repository.described(server.url), keyrings=(), key_url=f"{server.url}/key.asc")
+    assert resolve("hello", described=described).repositories[0].signers == (repository.key.fingerprint,)
+
+
+def test_repository_whose_fingerprint_nobody_pinned_is_refused_with_the_setting(
+    repository: DebRepository, resolve: Resolve, server: Server, metadata: Path
+) -> None:
+    repository.add(deb("hello")).write()
+    described = replace(repository.described(server.url), fingerprints=(), key_url=f"{server.url}/keyring.pgp")
+    with pytest.raises(TrustError) as caught:
+        resolve("hello", described=described)
+    assert caught.value.reference == "no-pinned-key"
+    assert "repositories: {test: {fingerprints:" in str(caught.value.hint)
+    assert server.requests == []
+    assert files_below(metadata) == []
 
 
 def test_expired_key_is_refused(repository: DebRepository, resolve: Resolve) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from os_image_composer.config.distribution import Distribution, RepositoryData
 from os_image_composer.config.distribution_data import load_distribution
+from os_image_composer.config.settings import RepositorySettings
 from os_image_composer.errors import UsageError
 from os_image_composer.ospackage.deb.apt_sources import host_mirrors
 from os_image_composer.ospackage.mirrors import repositories_for
@@ -101,7 +102,15 @@ def test_disabled_and_malformed_sources_count_as_not_there(tmp_path: Path) -> No
 
 def distribution(url: str | None) -> Distribution:
     repository = RepositoryData(
-        "debian", "debian", url, ("trixie",), ("main",), ("AB" * 20,), (Path("/data.pgp"),), 500
+        "debian",
+        "debian",
+        url,
+        ("trixie",),
+        ("main",),
+        ("AB" * 20,),
+        (Path("/data.pgp"),),
+        500,
+        "https://v/key",
     )
     known = load_distribution("debian", "debian13", "x86_64", Path(__file__).parents[2] / "config")
     return replace(known, repositories=(repository,))
@@ -109,7 +118,7 @@ def distribution(url: str | None) -> Distribution:
 
 def test_mirror_of_the_settings_comes_before_the_data_and_the_host() -> None:
     host = {"debian": "http://host.invalid"}
-    (by_settings,) = repositories_for(distribution("http://data.invalid"), {"debian": "http://mine.invalid/"}, host)
+    (by_settings,) = repositories_for(distribution("http://data.invalid"), {"debian": ("http://mine.invalid/",)}, host)
     (by_data,) = repositories_for(distribution("http://data.invalid"), {}, host)
     (by_host,) = repositories_for(distribution(None), {}, host)
     assert [r.url for r in (by_settings, by_data, by_host)] == [
@@ -117,10 +126,19 @@ def test_mirror_of_the_settings_comes_before_the_data_and_the_host() -> None:
     ]  # fmt: skip
 
 
-def test_keyrings_of_the_settings_replace_the_datas() -> None:
-    (own,) = repositories_for(distribution("http://x.invalid"), {}, {}, (Path("/mine.pgp"),))
-    (data,) = repositories_for(distribution("http://x.invalid"), {}, {})
-    assert (own.keyrings, data.keyrings) == ((Path("/mine.pgp"),), (Path("/data.pgp"),))
+def test_trust_of_the_settings_takes_the_place_of_the_datas() -> None:
+    mine = RepositorySettings(("CD" * 20,), Path("/mine.pgp"), True)
+    known = distribution("http://x.invalid")
+    for name in ("debian", "debian13"):
+        (own,) = repositories_for(known, {}, {}, {name: mine})
+        assert (own.fingerprints, own.keyrings, own.key_url) == (("CD" * 20,), (Path("/mine.pgp"),), None)
+        assert own.accept_older_metadata
+    (data,) = repositories_for(known, {}, {}, {"debian12": mine})
+    assert (data.fingerprints, data.keyrings, data.key_url) == (("AB" * 20,), (Path("/data.pgp"),), "https://v/key")
+    (pinned,) = repositories_for(known, {}, {}, {"debian13": RepositorySettings(("CD" * 20,))})
+    assert (pinned.fingerprints, pinned.keyrings, pinned.key_url) == (
+        ("CD" * 20,), (Path("/data.pgp"),), "https://v/key",
+    )  # fmt: skip
 
 
 def test_missing_mirror_names_the_setting_and_the_flag() -> None:

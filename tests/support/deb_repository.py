@@ -217,10 +217,10 @@ class DebRepository:
     def keyring(self) -> Path:
         return self.root / "keyring.pgp"
 
-    def described(self, url: str, *, priority: int = 500, fingerprints: tuple[str, ...] = ()) -> Repository:
+    def described(self, *urls: str, priority: int = 500, fingerprints: tuple[str, ...] = ()) -> Repository:
         return Repository(
             name=self.name,
-            url=url,
+            urls=urls,
             suites=(self.suite,),
             components=(self.component,),
             fingerprints=fingerprints or (self.key.fingerprint.upper(),),

@@ -64,11 +64,14 @@ def settings_of(options: GlobalOptions) -> Settings:
     from os_image_composer.config.settings import load_settings
 
     settings = load_settings(options.config, os.environ, Path.cwd())
+    mirrors: dict[str, tuple[str, ...]] = {}
+    for name, url in options.mirrors:
+        mirrors[name] = (*mirrors.get(name, ()), url)
     return settings.with_overrides(
         cache_dir=options.cache_dir,
         work_dir=options.work_dir,
         workers=options.workers,
         log_level=options.log_level.value if options.log_level else None,
         log_file=options.log_file,
-        mirrors=dict(options.mirrors),
+        mirrors=mirrors,
     )

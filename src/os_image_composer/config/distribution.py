@@ -14,7 +14,7 @@ from pathlib import Path
 class RepositoryData:
     """A package repository. `mirror` names the entry of the settings' `mirrors` that replaces `url`;
     `fingerprints` are the pinned primary keys (40 hex digits), any of which must have signed;
-    `keyrings` are files of the build host that may hold them."""
+    `keyrings` are files of the build host that may hold them, `key_url` is where the vendor offers them."""
 
     name: str
     mirror: str
@@ -24,6 +24,7 @@ class RepositoryData:
     fingerprints: tuple[str, ...]
     keyrings: tuple[Path, ...]
     priority: int
+    key_url: str | None = None
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,7 @@ class _Repository(_Section):
     fingerprints: list[Fingerprint]
     keyrings: list[AbsolutePath]
     priority: int = 500
+    key_url: Url | None = None
 
 
 class _Repositories(_Section):
@@ -198,6 +199,7 @@ def _repository(item: _Repository) -> RepositoryData:
         fingerprints=tuple(item.fingerprints),
         keyrings=tuple(Path(path) for path in item.keyrings),
         priority=item.priority,
+        key_url=item.key_url,
     )
 
 

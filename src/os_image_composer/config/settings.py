@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from os_image_composer.config.findings import check, failure, where
+from os_image_composer.config.network import ClientCertificate, Network, network_of_environment
 from os_image_composer.config.yaml_source import MappingNode, read_yaml
 from os_image_composer.errors import Finding, UsageError
 
 if TYPE_CHECKING:
-    from os_image_composer.config.settings_file import SettingsFile
+    from os_image_composer.config.settings_file import NetworkSection, SettingsFile
 
-__all__ = ["IdRange", "Logging", "Settings", "load_settings", "settings_file"]
+__all__ = ["IdRange", "Logging", "RepositorySettings", "Settings", "load_settings", "settings_file"]
 
 NAME = "os-image-composer"
 CONFIG_VARIABLE = "OS_IMAGE_COMPOSER_CONFIG"
@@ -55,9 +56,22 @@ class Logging:
 
 
 @dataclass(frozen=True)
+class RepositorySettings:
+    """What this user trusts a repository for. `fingerprints` (primary keys, 40 upper-case hex digits) take the place
+    of those in the distribution's data, `keyring` that of the files it names, where they are given;
+    `accept_older_metadata` lets a mirror go back to an older state that is signed and has not expired."""
+
+    fingerprints: tuple[str, ...] = ()
+    keyring: Path | None = None
+    accept_older_metadata: bool = False
+
+
+@dataclass(frozen=True)
 class Settings:
-    """Paths are absolute. `config_dir` holds `osv`; `metadata_max_age` is in hours; `sources` tells for each key
-    (`logging.level`) where its value came from; `file` is the settings file that was read."""
+    """Paths are absolute. `config_dir` holds `osv`; `mirrors` are the URLs of each mirror name in the order in which
+    they are tried; `repositories` are by the name of a repository or of a distribution (all of its repositories);
+    `metadata_max_age` is in hours; `sources` tells for each key (`logging.level`) where its value came from; `file`
+    is the settings file that was read."""
 
     workers: int
     config_dir: Path
@@ -65,8 +79,9 @@ class Settings:
     work_dir: Path
     temp_dir: Path
     logging: Logging = Logging()
-    mirrors: Mapping[str, str] = field(default_factory=dict)
-    keyrings: tuple[Path, ...] = ()
+    mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    repositories: Mapping[str, RepositorySettings] = field(default_factory=dict)
+    network: Network = field(default_factory=Network)
     metadata_max_age: int = 24
     root_id_range: IdRange = ROOT_ID_RANGE
     file: Path | None = None
@@ -82,7 +97,7 @@ class Settings:
         temp_dir: Path | None = None,
         log_level: str | None = None,
         log_file: Path | None = None,
-        mirrors: Mapping[str, str] | None = None,
+        mirrors: Mapping[str, tuple[str, ...]] | None = None,
     ) -> Settings:
         """These settings with what the command line says in place of what it names; None is not said, and
         mirrors replace those of their names only. Relative paths begin at the current folder.
@@ -91,8 +106,8 @@ class Settings:
         """
         if workers is not None and not 1 <= workers <= MOST_WORKERS:
             raise UsageError("wrong-value", f"--workers cannot be {workers}", hint=f"1 to {MOST_WORKERS}")
-        for name, url in (mirrors or {}).items():
-            if problem := mirror_problem(url):
+        for name, urls in (mirrors or {}).items():
+            for problem in filter(None, map(mirror_problem, urls)):
                 raise UsageError("wrong-value", f"the mirror for '{name}' {problem}")
         said = {
             "workers": workers,
@@ -116,7 +131,7 @@ class Settings:
             work_dir=(work_dir or self.work_dir).absolute(),
             temp_dir=(temp_dir or (cache / "tmp" if follows else self.temp_dir)).absolute(),
             logging=Logging(log_level or self.logging.level, log_file.absolute() if log_file else self.logging.file),
-            mirrors={**self.mirrors, **{name: url.rstrip("/") for name, url in (mirrors or {}).items()}},
+            mirrors={**self.mirrors, **{name: _trimmed(urls) for name, urls in (mirrors or {}).items()}},
             sources=sources,
         )
 
@@ -175,10 +190,10 @@ def _over(
 
     sources = dict(defaults.sources)
     for entry in node.entries:
-        sources[entry.key] = str(entry.origin)
-        if entry.key == "logging" and isinstance(entry.node, MappingNode):
-            sources.update({f"logging.{inner.key}": str(inner.origin) for inner in entry.node.entries})
-            del sources["logging"]
+        if entry.key in ("logging", "network") and isinstance(entry.node, MappingNode):
+            sources.update({f"{entry.key}.{inner.key}": str(inner.origin) for inner in entry.node.entries})
+        else:
+            sources[entry.key] = str(entry.origin)
     cache = absolute("cache_dir")
     log = model.logging
     ids = model.root_id_range
@@ -189,8 +204,16 @@ def _over(
         work_dir=absolute("work_dir"),
         temp_dir=absolute("temp_dir") if model.temp_dir else cache / "tmp",
         logging=Logging(log.level, _absolute(log.file, environment, cwd) if log.file else None),
-        mirrors={name: url.rstrip("/") for name, url in model.mirrors.items()},
-        keyrings=tuple(_absolute(keyring, environment, cwd) for keyring in model.keyrings),
+        mirrors={name: _trimmed(urls) for name, urls in model.mirrors.items()},
+        repositories={
+            name: RepositorySettings(
+                tuple(said.fingerprints),
+                _absolute(said.keyring, environment, cwd) if said.keyring else None,
+                said.accept_older_metadata,
+            )
+            for name, said in model.repositories.items()
+        },
+        network=_network(defaults.network, model.network, environment, cwd),
         metadata_max_age=model.metadata_max_age,
         root_id_range=IdRange(ids.start, ids.count) if ids else ROOT_ID_RANGE,
         file=path,
@@ -198,18 +221,49 @@ def _over(
     )
 
 
+def _network(default: Network, said: NetworkSection, environment: Mapping[str, str], cwd: Path) -> Network:
+    def path(text: str | None) -> Path | None:
+        return _absolute(text, environment, cwd) if text else None
+
+    identity = said.client_certificate
+    return Network(
+        http_proxy=default.http_proxy if said.http_proxy is None else said.http_proxy or None,
+        https_proxy=default.https_proxy if said.https_proxy is None else said.https_proxy or None,
+        no_proxy=default.no_proxy if said.no_proxy is None else tuple(said.no_proxy),
+        ca_bundle=path(said.ca_bundle),
+        credentials=path(said.credentials),
+        client_certificate=ClientCertificate(
+            _absolute(identity.certificate, environment, cwd), _absolute(identity.key, environment, cwd)
+        )
+        if identity
+        else None,
+        timeout=said.timeout,
+    )
+
+
+def _trimmed(urls: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(url.rstrip("/") for url in urls))
+
+
 def _defaults(environment: Mapping[str, str], cwd: Path) -> Settings:
     cache_home, cache_source = _xdg("XDG_CACHE_HOME", ".cache", environment)
     cache = cache_home / NAME
+    network, variables = network_of_environment(environment)
     keys = ("workers", "config_dir", "work_dir", "temp_dir", "logging.level", "logging.file")
-    more = ("mirrors", "keyrings", "metadata_max_age", "root_id_range")
+    more = ("mirrors", "repositories", "metadata_max_age", "root_id_range")
+    nets = tuple(f"network.{one.name}" for one in fields(Network))
     return Settings(
         workers=max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)))),
         config_dir=_distribution_data(),
         cache_dir=cache,
         work_dir=cwd / "workspace",
         temp_dir=cache / "tmp",
-        sources={**dict.fromkeys((*keys, *more), BUILT_IN), "cache_dir": cache_source},
+        network=network,
+        sources={
+            **dict.fromkeys((*keys, *more, *nets), BUILT_IN),
+            "cache_dir": cache_source,
+            **{f"network.{key}": variable for key, variable in variables.items()},
+        },
     )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from os_image_composer.config.network import TIMEOUT, no_proxy_problem, proxy_problem
 from os_image_composer.config.rules import choice, wrong
 from os_image_composer.config.settings import MOST_WORKERS, mirror_problem
 
-__all__ = ["SettingsFile"]
+__all__ = ["NetworkSection", "SettingsFile"]
 
 SMALLEST_RANGE = 65536  # images use ids 0 to 65535
 # Ids above 2^31 are negative to some programs; the last 16-bit and 32-bit values mean "no id" (setreuid(2)).
@@ -25,11 +27,37 @@ def _between(least: int, most: int) -> AfterValidator:
     return AfterValidator(rule)
 
 
-def _mirror(url: str) -> str:
-    problem = mirror_problem(url)
-    if problem:
-        raise wrong("wrong-value", problem)
-    return url
+def _without(problem_of: Callable[[str], str | None], hint: str | None = None) -> AfterValidator:
+    """Refuses what `problem_of` finds a problem in."""
+
+    def rule(value: str) -> str:
+        problem = problem_of(value)
+        if problem:
+            raise wrong("wrong-value", problem, hint)
+        return value
+
+    return AfterValidator(rule)
+
+
+def _proxy(value: str) -> str | None:
+    return proxy_problem(value) if value else None  # an empty one undoes the environment's
+
+
+def _fingerprint(value: str) -> str:
+    digits = "".join(value.split()).upper()
+    if len(digits) != 40 or set(digits) - set("0123456789ABCDEF"):
+        raise wrong("wrong-value", "is not a fingerprint", "the 40 hex digits of the primary key, not a key id")
+    return digits
+
+
+def _one_or_more(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _not_empty(value: list[str]) -> list[str]:
+    if not value:
+        raise wrong("wrong-value", "names no URL")
+    return value
 
 
 def _path(value: str) -> str:
@@ -44,6 +72,12 @@ def _log_level(value: str) -> str:
     return choice(("debug", "info", "warning", "error"))("warning" if value == "warn" else value)
 
 
+_CREDENTIALS_HINT = "name a netrc file with `network: {credentials: FILE}`"
+Mirrors = Annotated[
+    list[Annotated[str, _without(mirror_problem, _CREDENTIALS_HINT)]],
+    BeforeValidator(_one_or_more),
+    AfterValidator(_not_empty),
+]
 PathText = Annotated[str, AfterValidator(_path)]
 
 
@@ -61,6 +95,48 @@ class IdRangeSection(_Section):
     count: Annotated[int, _between(SMALLEST_RANGE, 2**20)] = SMALLEST_RANGE
 
 
+class RepositorySection(_Section):
+    """Trust in one repository, or in all of one distribution."""
+
+    fingerprints: list[Annotated[str, AfterValidator(_fingerprint)]] = Field(
+        default=[],
+        description="Fingerprints of the primary keys that may sign, in place of the distribution data's.",
+    )
+    keyring: PathText | None = Field(
+        default=None,
+        description="File with the keys, in place of the host's files and the repository's key address.",
+    )
+    accept_older_metadata: bool = Field(
+        default=False,
+        description="Accept signed metadata that is older than what was seen before.",
+    )
+
+
+class ClientCertificateSection(_Section):
+    certificate: PathText
+    key: PathText
+
+
+class NetworkSection(_Section):
+    http_proxy: Annotated[str, _without(_proxy, _CREDENTIALS_HINT)] | None = Field(
+        default=None, description="Proxy for http URLs; empty for none, also where the environment has one."
+    )
+    https_proxy: Annotated[str, _without(_proxy, _CREDENTIALS_HINT)] | None = Field(
+        default=None, description="Proxy for https URLs, which only passes on what is encrypted."
+    )
+    no_proxy: list[Annotated[str, _without(no_proxy_problem)]] | None = Field(
+        default=None, description="Hosts, domains, addresses and address ranges that are reached without a proxy."
+    )
+    ca_bundle: PathText | None = Field(default=None, description="PEM file with the certificate authorities to trust.")
+    credentials: PathText | None = Field(default=None, description="netrc file (mode 0600): user names and passwords.")
+    client_certificate: ClientCertificateSection | None = Field(
+        default=None, description="PEM files to identify with where a mirror demands it."
+    )
+    timeout: Annotated[int, _between(1, 3600)] = Field(
+        default=TIMEOUT, description="Seconds to wait for a connection and for further bytes."
+    )
+
+
 class SettingsFile(_Section):
     workers: Annotated[int, _between(1, MOST_WORKERS)] | None = None
     config_dir: PathText | None = None
@@ -68,7 +144,8 @@ class SettingsFile(_Section):
     work_dir: PathText | None = None
     temp_dir: PathText | None = None
     logging: LoggingSection = LoggingSection()
-    mirrors: dict[str, Annotated[str, AfterValidator(_mirror)]] = {}
-    keyrings: list[PathText] = []
+    mirrors: dict[str, Mirrors] = {}
+    repositories: dict[str, RepositorySection] = {}
+    network: NetworkSection = NetworkSection()
     metadata_max_age: Annotated[int, _between(0, 24 * 365)] = 24
     root_id_range: IdRangeSection | None = None

@@ -65,8 +65,8 @@ def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], 
             f"none of the keys pinned for {what} was found",
             cause=f"looked for {', '.join(sorted(pinned)) or 'none: no fingerprint is pinned'} in "
             f"{', '.join(map(str, files)) or 'no file'}",
-            hint="install the distribution's archive keyring package, or name a keyring file under `keyrings` "
-            "in the settings",
+            hint="install the distribution's archive keyring package, or name a keyring file in the settings: "
+            f"`repositories: {{{what.partition('/')[0]}: {{keyring: FILE}}}}`",
         )
     usable = [c for c in found.values() if not c.is_revoked and not _expired(c, now)]
     if not usable:

@@ -13,17 +13,24 @@ from os_image_composer.ospackage.lock import LockedRepository, PackageSet
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository with the mirror that was chosen for it. `fingerprints` are the pinned primary keys, any of which
-    must have signed; `keyrings` are the files that may hold them; `priority` is 500 unless it is to be preferred
-    (more) or avoided (less)."""
+    """A repository with the mirrors that were chosen for it, in the order in which they are tried. `fingerprints` are
+    the pinned primary keys, any of which must have signed; `keyrings` are the files that may hold them, `key_url` is
+    where they are offered; `priority` is 500 unless it is to be preferred (more) or avoided (less)."""
 
     name: str
-    url: str
+    urls: tuple[str, ...]
     suites: tuple[str, ...]
     components: tuple[str, ...]
     fingerprints: tuple[str, ...]
     keyrings: tuple[Path, ...]
     priority: int
+    key_url: str | None = None
+    accept_older_metadata: bool = False
+
+    @property
+    def url(self) -> str:
+        """The preferred mirror."""
+        return self.urls[0]
 
 
 @dataclass(frozen=True)

@@ -74,22 +74,29 @@ class Provider:
         self.tools: ImageTools = load_image_tools(data)
         self.tools_distribution = load_distribution(self.tools.os, self.tools.dist, self.target.arch, data)
         self.family = family_for(self.distribution.family)
-        self._check_mirrors(data)
+        self._check_names(data)
 
-    def _check_mirrors(self, data: Path) -> None:
-        """Raises UsageError for a mirror that no distribution has a use for: a slip of the pen would else be a
-        silent change to another mirror."""
-        known = {r.mirror for d in (self.distribution, self.tools_distribution) for r in d.repositories}
-        unknown = set(self.settings.mirrors) - known
-        if unknown:
-            others = (load_distribution(t.os, t.dist, t.arch, data) for t in known_targets(data))
-            known |= {r.mirror for d in others for r in d.repositories}
-        for name in sorted(unknown - known):
-            raise UsageError(
-                "unknown-mirror",
-                f"no distribution has a mirror named {name}",
-                hint=f"there is {', '.join(sorted(known))}",
-            )
+    def _check_names(self, data: Path) -> None:
+        """Raises UsageError for a mirror or a repository in the settings that no distribution has a use for: a slip
+        of the pen would else be a silent change to another mirror, or to other keys."""
+
+        def names(distribution: Distribution) -> tuple[set[str], set[str]]:
+            own = distribution.repositories
+            return {r.mirror for r in own}, {distribution.dist, *(r.name for r in own)}
+
+        mirrors, repositories = map(set[str].union, names(self.distribution), names(self.tools_distribution))
+        unknown = set(self.settings.mirrors) - mirrors, set(self.settings.repositories) - repositories
+        if any(unknown):
+            for target in known_targets(data):
+                more = names(load_distribution(target.os, target.dist, target.arch, data))
+                mirrors, repositories = mirrors | more[0], repositories | more[1]
+        for kind, said, known in (("mirror", unknown[0], mirrors), ("repository", unknown[1], repositories)):
+            for name in sorted(said - known):
+                raise UsageError(
+                    f"unknown-{kind}",
+                    f"no distribution has a {kind} named {name}",
+                    hint=f"there is {', '.join(sorted(known))}",
+                )
 
     def pre_process(self, spec: ImageSpec, *, refresh: bool = False, output: Path | None = None) -> Preparation:
         """The lock, from the last one or from the mirror, and the plan that follows from it."""
@@ -177,7 +184,7 @@ class Provider:
 
     def _demand(self, distribution: Distribution, requests: tuple[SetRequest, ...]) -> _Demand:
         host = family_for(distribution.family).host_mirrors(Path("/etc"))
-        repositories = repositories_for(distribution, self.settings.mirrors, host, self.settings.keyrings)
+        repositories = repositories_for(distribution, self.settings.mirrors, host, self.settings.repositories)
         return _Demand(distribution, repositories, requests)
 
     def _resolve(self, spec: ImageSpec, demands: tuple[_Demand, ...]) -> Lock:
@@ -185,7 +192,7 @@ class Provider:
         started = clock.elapsed()
         listener(PhaseStarted("resolve"))
         for repository in dict.fromkeys(r for demand in demands for r in demand.repositories):
-            listener(Note("info", f"{repository.name}: {repository.url}"))
+            listener(Note("info", f"{repository.name}: {', '.join(repository.urls)}"))
         sets: dict[str, PackageSet] = {}
         repositories: list[LockedRepository] = []
         epoch = 0
@@ -251,7 +258,13 @@ def _placed_in_template(spec: ImageSpec, run: Callable[[], T]) -> T:
 def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...]) -> str:
     """What resolution depends on, hashed: the target, what is asked for, and where."""
     asked = [
-        {"requests": d.requests, "repositories": [replace(r, keyrings=()) for r in d.repositories]} for d in demands
+        {
+            "requests": d.requests,
+            "repositories": [
+                replace(r, keyrings=(), key_url=None, accept_older_metadata=False) for r in d.repositories
+            ],
+        }
+        for d in demands
     ]
     text = canonical_json({"name": spec.name, "target": spec.target, "asked": asked})
     return f"{spec.name}-{sha256_text(text)[:16]}"

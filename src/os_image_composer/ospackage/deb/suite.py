@@ -15,8 +15,9 @@ from os_image_composer.ospackage.deb.index import index_sources, read_index
 from os_image_composer.ospackage.deb.packages import SuiteIndex
 from os_image_composer.ospackage.deb.release import Release, check_release, parse_release
 from os_image_composer.ospackage.deb.seen import NewestDates
+from os_image_composer.ospackage.keys import keyring_of
 from os_image_composer.ospackage.lock import LockedRepository
-from os_image_composer.ospackage.openpgp import load_keyring, verify_cleartext
+from os_image_composer.ospackage.openpgp import verify_cleartext
 from os_image_composer.ospackage.resolve import Repository
 from os_image_composer.ospackage.retry import retried
 from os_image_composer.ospackage.transport import Transport
@@ -46,7 +47,7 @@ def read_suite(
     by the caller, once everything was accepted."""
     directory = f"{repository.url}/dists/{suite}"
     what = f"{repository.name}/{suite}"
-    keyring = load_keyring(what, repository.fingerprints, repository.keyrings, clock.now())
+    keyring = keyring_of(repository, what, root, transport, clock.now(), listener)
     document = _fetch_inrelease(f"{directory}/InRelease", transport, listener)
     signed = verify_cleartext(document, f"{what} InRelease", keyring)
     release = parse_release(signed.text, f"{what} InRelease")
