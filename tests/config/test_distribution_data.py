@@ -26,7 +26,8 @@ def copy(data: Path, tmp_path: Path) -> Path:
 
 def test_every_known_target_loads_with_its_default_template(data: Path) -> None:
     targets = known_targets(data)
-    assert ("debian13", "x86_64", "raw") in {(t.dist, t.arch, t.image_type) for t in targets}
+    offered = {(t.dist, t.arch, t.image_type) for t in targets}
+    assert offered >= {("debian12", "x86_64", "raw"), ("debian13", "x86_64", "raw")}
     for target in targets:
         distribution = load_distribution(target.os, target.dist, target.arch, data)
         assert (distribution.os, distribution.dist, distribution.arch) == (target.os, target.dist, target.arch)
@@ -47,10 +48,11 @@ def test_every_repository_pins_a_key(data: Path) -> None:
             assert all(keyring.is_absolute() for keyring in repository.keyrings)
 
 
-def test_the_pinned_keys_are_those_of_the_hosts_keyring(data: Path) -> None:
+@pytest.mark.parametrize("dist", ["debian12", "debian13"])
+def test_the_pinned_keys_are_those_of_the_hosts_keyring(data: Path, dist: str) -> None:
     from pysequoia import Cert
 
-    for repository in load_distribution("debian", "debian13", "x86_64", data).repositories:
+    for repository in load_distribution("debian", dist, "x86_64", data).repositories:
         present = [keyring for keyring in repository.keyrings if keyring.is_file()]
         if not present:
             pytest.skip("this host has no archive keyring")
@@ -74,12 +76,13 @@ def test_an_unknown_distribution_names_what_there_is(data: Path, words: tuple[st
 @pytest.mark.parametrize(
     ("file", "old", "new", "reference"),
     [
-        ("config.yml", "family: deb", "famly: deb", "unknown-key"),
-        ("config.yml", '"{output}"', '"output"', "wrong-value"),
-        ("config.yml", "var/log/btmp", "/var/log/btmp", "wrong-value"),
-        ("config.yml", "var/log/btmp", "../var/log/btmp", "wrong-value"),
-        ("config.yml", "- update-initramfs", "- /usr/sbin/update-initramfs", "wrong-value"),
-        ("config.yml", 'INITRD: "No"', "INITRD: No1\n  initrd: a", "wrong-value"),
+        ("../common.yml", "family: deb", "famly: deb", "unknown-key"),
+        ("../common.yml", '"{output}"', '"output"', "wrong-value"),
+        ("../common.yml", "var/log/btmp", "/var/log/btmp", "wrong-value"),
+        ("../common.yml", "var/log/btmp", "../var/log/btmp", "wrong-value"),
+        ("../common.yml", "- update-initramfs", "- /usr/sbin/update-initramfs", "wrong-value"),
+        ("../common.yml", 'INITRD: "No"', "INITRD: No1\n  initrd: a", "wrong-value"),
+        ("config.yml", "releaseVersion:", "relaseVersion:", "unknown-key"),
         ("providerconfigs/x86_64_repo.yml", "04B54C3C", "04b54c3c", "wrong-value"),
         ("providerconfigs/x86_64_repo.yml", "url: null", "url: https://user@mirror.example/", "wrong-value"),
         ("providerconfigs/x86_64_repo.yml", "priority: 500", "priority: high", "wrong-type"),
@@ -87,14 +90,34 @@ def test_an_unknown_distribution_names_what_there_is(data: Path, words: tuple[st
     ],
 )
 def test_wrong_data_is_found_in_its_file(copy: Path, file: str, old: str, new: str, reference: str) -> None:
-    path = copy / "osv/debian/debian13" / file
+    path = (copy / "osv/debian/debian13" / file).resolve()
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
     with pytest.raises(UsageError) as caught:
         load_distribution("debian", "debian13", "x86_64", copy)
-    assert reference in [finding.reference for finding in caught.value.findings]
-    assert {finding.origin.file for finding in caught.value.findings if finding.origin} == {str(path)}
+    found = [finding for finding in caught.value.findings if finding.reference == reference]
+    assert {finding.origin.file for finding in found if finding.origin} == {str(path)}
+
+
+def test_what_a_distribution_says_goes_over_the_shared_file_key_by_key(data: Path, copy: Path) -> None:
+    path = copy / "osv/debian/debian13/config.yml"
+    path.write_text(path.read_text() + "environment: {INITRD: perhaps}\nheldBack: [bootctl]\n")
+    shipped, changed = (load_distribution("debian", "debian13", "x86_64", folder) for folder in (data, copy))
+    assert dict(changed.environment) == {**shipped.environment, "INITRD": "perhaps"}
+    assert changed.held_back == ("bootctl",)
+    assert changed.leftovers == shipped.leftovers
+
+
+@pytest.mark.parametrize("named", ["../nowhere.yml", "../../../../outside.yml", "config.yml"])
+def test_only_a_file_of_the_data_is_extended_and_not_the_file_itself(copy: Path, named: str) -> None:
+    (copy / "../outside.yml").write_text((copy / "osv/debian/common.yml").read_text())
+    path = copy / "osv/debian/debian13/config.yml"
+    path.write_text(path.read_text().replace("../common.yml", named))
+    with pytest.raises(UsageError) as caught:
+        load_distribution("debian", "debian13", "x86_64", copy)
+    assert caught.value.reference == "invalid-distribution-data"
+    assert str(caught.value.origin) == f"{path}:2:10"
 
 
 def test_partition_type_guids_are_distinct() -> None:

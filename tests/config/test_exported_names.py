@@ -13,7 +13,7 @@ EXPORTED = {
     "findings": {"Location", "check", "failure", "key_path", "plain", "where"},
     "layout": {"check_layout"},
     "load": {"check_template", "load_image_spec"},
-    "merge": {"merge_templates", "origins"},
+    "merge": {"merge_mappings", "merge_templates", "origins"},
     "nearest": {"allowed_values", "did_you_mean"},
     "partition_types": {"PARTITION_TYPES", "ROOT_TYPE_BY_ARCH", "type_guid"},
     "settings": {"IdRange", "Logging", "RepositorySettings", "Settings", "load_settings", "settings_file"},

@@ -106,7 +106,7 @@ def test_a_relative_template_path_works_from_any_folder(
 def test_an_error_in_the_default_template_names_that_file(write: Write, data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "config"
     shutil.copytree(data, copy)
-    default = next(copy.glob("**/default-raw-x86_64.yml"))
+    default = next(copy.glob("**/debian13/**/default-raw-x86_64.yml"))
     default.write_text(default.read_text().replace("  name: default\n", "  nam: default\n"))
     findings = check_template(write(HEAD), copy)
     assert {(f.reference, f.origin.file if f.origin else "") for f in findings} == {
@@ -118,7 +118,8 @@ def test_an_error_in_the_default_template_names_that_file(write: Write, data: Pa
 def test_a_target_without_default_template_is_unknown(write: Write, data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "config"
     shutil.copytree(data, copy)
-    next(copy.glob("**/default-raw-x86_64.yml")).unlink()
+    for default in copy.glob("**/default-raw-x86_64.yml"):
+        default.unlink()
     (finding,) = check_template(write(HEAD), copy)
     assert (finding.reference, finding.hint) == ("unknown-target", "there is no distribution data at all")
 

@@ -198,7 +198,7 @@ def test_a_template_without_a_target_is_one_finding_and_not_a_crash(write: Write
     ("old", "new", "hint"),
     [
         ("os: debian", "os: ▸debain", "did you mean 'debian'? there is debian"),
-        ("dist: debian13", "dist: ▸debian12", "did you mean 'debian13'? there is debian13"),
+        ("dist: debian13", "dist: ▸debain13", "did you mean 'debian13'? there is debian12, debian13"),
         ("arch: x86_64", "arch: ▸armv7hl", "there is x86_64"),
         ("os: debian", "os: ▸../../etc", "there is debian"),
     ],

@@ -1,7 +1,8 @@
 """Distribution data: what stands under `osv` in the configuration folder, checked and as values.
 
 osv/image-tools.yml
-osv/<os>/<dist>/config.yml                                  the distribution and its architectures
+osv/<os>/<dist>/config.yml                                  the distribution and its architectures; `extends` names
+                                                            a file that it shares with others
 osv/<os>/<dist>/providerconfigs/<arch>_repo.yml             its repositories
 osv/<os>/<dist>/chrootenvconfigs/chrootenv_<arch>.yml       its chroot environment
 osv/<os>/<dist>/imageconfigs/defaultconfigs/default-<type>-<arch>.yml
@@ -25,10 +26,11 @@ from os_image_composer.config.distribution import (
     RepositoryData,
 )
 from os_image_composer.config.findings import check, failure
+from os_image_composer.config.merge import merge_mappings
 from os_image_composer.config.nearest import did_you_mean
 from os_image_composer.config.rules import pattern, wrong
 from os_image_composer.config.spec import Target
-from os_image_composer.config.yaml_source import read_yaml
+from os_image_composer.config.yaml_source import MappingNode, ScalarNode, read_yaml
 from os_image_composer.errors import UsageError
 
 __all__ = ["default_template_path", "known_targets", "load_distribution", "load_image_tools"]
@@ -138,7 +140,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
     folder = data / "osv" / os / dist
     if not (folder / "config.yml").is_file():
         raise _unknown(f"{os}/{dist}", _distributions(data), data)
-    common = _read(folder / "config.yml", _Distribution)
+    common = _read(folder / "config.yml", _Distribution, data)
     machine = common.architectures.get(arch)
     if machine is None:
         raise _unknown(f"{os}/{dist}/{arch}", tuple(f"{os}/{dist}/{a}" for a in common.architectures), data)
@@ -219,8 +221,30 @@ def _unknown(name: str, known: tuple[str, ...], data: Path) -> UsageError:
     )
 
 
-def _read(path: Path, model: type[Model]) -> Model:
-    value, findings = check(read_yaml(path, UsageError), model)
+def _read(path: Path, model: type[Model], data: Path | None = None) -> Model:
+    """One file, and where `data` is given, over the file that its `extends` names."""
+    node = read_yaml(path, UsageError)
+    value, findings = check(_over_shared(node, path, data) if data else node, model)
     if value is None:
         raise failure(UsageError, "invalid-distribution-data", f"'{path}'", findings)
     return value
+
+
+def _over_shared(node: MappingNode, path: Path, data: Path, seen: tuple[Path, ...] = ()) -> MappingNode:
+    """`node`, the content of `path`, over the file below `osv` that it names under `extends`, and so on: mappings key
+    by key, a list in place of a list."""
+    named = node.get("extends")
+    if not isinstance(named, ScalarNode):
+        return node
+    shared = (path.parent / named.text).resolve()
+    if not shared.is_relative_to((data / "osv").resolve()) or not shared.is_file() or shared in seen:
+        raise UsageError(
+            "invalid-distribution-data",
+            f"'{named.text}' cannot be extended",
+            cause="the file extends itself" if shared in seen else "there is no such file below the folder osv",
+            origin=named.origin,
+            hint="a path relative to this file",
+        )
+    own = MappingNode(tuple(entry for entry in node.entries if entry.key != "extends"), node.origin)
+    below = _over_shared(read_yaml(shared, UsageError), shared, data, (*seen, path.resolve(), shared))
+    return merge_mappings(below, own)

@@ -13,7 +13,7 @@ from functools import reduce
 from os_image_composer.config.yaml_source import Entry, MappingNode, Node, ScalarNode, SequenceNode
 from os_image_composer.errors import Origin
 
-__all__ = ["merge_templates", "origins"]
+__all__ = ["merge_mappings", "merge_templates", "origins"]
 
 Rule = Callable[[Node, Node, str], Node]
 
@@ -22,6 +22,11 @@ def merge_templates(chain: Sequence[MappingNode]) -> MappingNode:
     """One template of several, the first of which is the most general. Trees of the wrong shape are merged
     as far as they go: the check of the result finds them."""
     return reduce(_merge_files, chain)
+
+
+def merge_mappings(parent: MappingNode, child: MappingNode) -> MappingNode:
+    """`child` over `parent` by shape alone: mappings key by key, and a list or a value replaces what was there."""
+    return _merge_mappings(parent, child, "/")
 
 
 def origins(node: Node, path: str = "") -> Mapping[str, Origin]:
