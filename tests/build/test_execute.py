@@ -16,8 +16,9 @@ from os_image_composer.build.events import Note, StepFinished
 from os_image_composer.build.execute import forecast
 from os_image_composer.build.plan import Plan, make_plan
 from os_image_composer.build.step import Input, Kind, Step, Work
+from os_image_composer.build.store import Store
 from os_image_composer.errors import StepError
-from support.engine import Bench, Finish, Write
+from support.engine import Bench, Finish, PlainDigest, PlainTrees, Write
 
 
 def plan(base: str = "a", config: str = "b", seen: int = 1000, title: str = "image") -> Plan:
@@ -201,6 +202,47 @@ def test_work_of_a_killed_build_is_swept_and_of_a_living_one_is_not(bench: Bench
     child.wait()
     bench.store.scratch.sweep()
     assert not list(tmp.iterdir())
+
+
+def test_lock_of_a_build_that_was_killed_after_its_folder_was_gone_is_swept(bench: Bench) -> None:
+    tmp = bench.store.scratch.root
+    (tmp / "0123456789abcdef.lock").touch()
+    (tmp / "somebody's.lock").touch()
+    bench.store.scratch.sweep()
+    assert [p.name for p in tmp.iterdir()] == ["somebody's.lock"]
+
+
+def test_result_that_another_build_made_anew_is_not_discarded_for_the_old_ones_damage(bench: Bench) -> None:
+    """Two builds see the same damage; the slower one must leave what the faster one has made by then."""
+    bench.build(plan())
+    layer = bench.layer(plan()["config"].id)
+    (layer / "text").write_text("tampered with")
+    slower = bench.execution(plan(title="other"), bench.root / "slower")
+    found = bench.store.by_id(plan()["config"].id)
+    assert found is not None and bench.store.damaged([found])
+    bench.build(plan(title="third"))
+    assert "config" in bench.ran
+    slower._give_up("config", found, bench.store.damaged)
+    assert bench.layer(plan()["config"].id).is_dir()
+
+
+def test_result_keeps_the_clamp_that_its_digest_was_taken_with(bench: Bench) -> None:
+    """The image tools do not depend on the lock's epoch, so locks of different days share them."""
+    bench.build(plan())
+    later = Store(bench.root / "store", ClampedTrees(), 5000, bench.root / "store" / "tmp")
+    found = later.by_id(plan()["base"].id)
+    assert found is not None and found.clamp == 0
+    ClampedTrees.asked.clear()
+    later.changed([found])
+    assert ClampedTrees.asked == [0]
+
+
+class ClampedTrees(PlainTrees):
+    asked: ClassVar[list[int]] = []
+
+    def digest(self, path: Path, clamp: int) -> PlainDigest:
+        self.asked.append(clamp)
+        return super().digest(path, clamp)
 
 
 @dataclass(frozen=True)

@@ -104,20 +104,24 @@ class Bench:
         staging.mkdir()
         (self.root / "out").mkdir(exist_ok=True)
         shelf = self.shelf(staging)
-        outcome = Execution(
-            plan,
-            self.store,
-            None,
-            shelf,
-            listener=self._hear,
-            clock=SystemClock(),
-            workers=2,
-            stop=self._stop,
-        ).run()
+        outcome = self.execution(plan, staging).run()
         if outcome.image == shelf.staged:
             outcome.image.replace(shelf.wanted)
             shelf.note(shelf.wanted, outcome.final.digest)
         return outcome
+
+    def execution(self, plan: Plan, staging: Path) -> Execution[None]:
+        """A run of `plan` that has not begun."""
+        return Execution(
+            plan,
+            self.store,
+            None,
+            self.shelf(staging),
+            listener=self._hear,
+            clock=SystemClock(),
+            workers=2,
+            stop=self._stop,
+        )
 
     def _stop(self) -> None:
         self.stopped = True

@@ -139,10 +139,12 @@ class Execution(Generic[S]):
             if step.name in needed or step.name in progress.results:
                 continue
             found = self._known(step)
-            if found is not None and self._sound(step, found):
+            if found is not None and self._sound(found):
                 progress.results[step.name] = found
                 self._report(progress, step, "reused", 0.0, "unchanged")
                 continue
+            if found is not None:
+                self._give_up(step.name, found, self.store.damaged)
             needed[step.name] = step
             pending += [self.plan[i.step] for i in step.step.inputs]
         return [s for s in self.plan if s.name in needed]
@@ -153,13 +155,19 @@ class Execution(Generic[S]):
             return None
         return found
 
-    def _sound(self, step: PlannedStep, found: Result) -> bool:
-        if found.kind is Kind.ARTIFACT or not self.store.damaged([found]):
-            return True
-        self._lost(step.name, found)
-        return False
+    def _sound(self, found: Result) -> bool:
+        return found.kind is Kind.ARTIFACT or not self.store.damaged([found])
 
-    def _lost(self, name: str, found: Result) -> None:
+    def _give_up(self, name: str, found: Result, bad: Callable[[Sequence[Result]], Sequence[Result]]) -> None:
+        """Discard a result that was seen to be damaged, unless another build has made it anew meanwhile. Locks are
+        taken from a step towards what it starts from, never the other way: nobody waits in a circle."""
+        with self.store.running(found.key):
+            now = self.store.by_key(found.key)
+            if now is not None and bad([now]):
+                self._discard(name, now)
+
+    def _discard(self, name: str, found: Result) -> None:
+        """The lock of its key is held."""
         self._verified.discard(found.key)
         self.listener(Note("warning", f"the stored result of step {name} was damaged; it is made again"))
         self.store.discard(found.key)
@@ -178,7 +186,10 @@ class Execution(Generic[S]):
             found = self.store.by_key(key)
             if found is not None and found.kind is Kind.ARTIFACT and not self.shelf.find(found.digest, found.size):
                 found = None
-            if found is not None and self._sound(planned, found):
+            if found is not None and not self._sound(found):
+                self._discard(step.name, found)
+                found = None
+            if found is not None:
                 self.store.link(planned.id, key)
                 self._report(progress, planned, "reused", self._since(started), "its inputs have the same content")
                 return found
@@ -205,7 +216,7 @@ class Execution(Generic[S]):
             self._verified.update(result.key for result in names.values() if result not in changed)
         for name, result in names.items():
             if result in changed:
-                self._lost(name, result)
+                self._give_up(name, result, self.store.changed)
         if changed:
             raise _DamagedInputError
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+from os_image_composer.build.flock import open_locked
 
 _OURS = re.compile(r"(discarded-)?[0-9a-f]{16}")
 
@@ -24,9 +25,8 @@ class Scratch:
     def folder(self, name: str | None = None) -> Iterator[Path]:
         """A fresh folder; removed at the end whatever happens, or by `sweep` after a kill."""
         folder = self.root / (name or secrets.token_hex(8))
-        lock = self.root / f"{folder.name}.lock"
-        with lock.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        lock = self._lock(folder.name)
+        with open_locked(lock):
             folder.mkdir(mode=0o700)
             try:
                 yield folder
@@ -36,24 +36,23 @@ class Scratch:
 
     def sweep(self) -> None:
         """Remove what builds left behind that no longer live."""
-        # Folders first, locks after: a lock is held before its folder is made, so a folder seen here whose lock
-        # is free, or gone, belongs to nobody.
+        # A lock is held before its folder is made and as long as it is there: what has none belongs to nobody.
         # Only names that are given here: whatever else lies in the folder is somebody's.
-        folders = [p for p in self.root.iterdir() if _OURS.fullmatch(p.name)]
+        names = {p.name.removesuffix(".lock") for p in self.root.iterdir()}
         with contextlib.ExitStack() as held:
-            dead = [p for p in folders if self._abandoned(self.root / f"{p.name}.lock", held)]
+            dead = [name for name in sorted(names) if _OURS.fullmatch(name) and self._abandoned(name, held)]
             if dead:
-                self._remove(dead)
-            for folder in dead:
-                (self.root / f"{folder.name}.lock").unlink(missing_ok=True)
+                self._remove([self.root / name for name in dead])
+            for name in dead:
+                self._lock(name).unlink(missing_ok=True)
 
-    @staticmethod
-    def _abandoned(lock: Path, held: contextlib.ExitStack) -> bool:
+    def _lock(self, name: str) -> Path:
+        return self.root / f"{name}.lock"
+
+    def _abandoned(self, name: str, held: contextlib.ExitStack) -> bool:
+        """Whether no build holds this name; then it is held here, so that of two that sweep only one removes."""
         try:
-            stream = held.enter_context(lock.open("r+"))
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return True
+            held.enter_context(open_locked(self._lock(name), wait=False))
         except BlockingIOError:
             return False
         return True

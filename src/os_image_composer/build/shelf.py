@@ -13,6 +13,7 @@ import secrets
 from pathlib import Path
 
 from os_image_composer.build.canonical import sha256_file
+from os_image_composer.build.flock import locked
 
 
 class Shelf:
@@ -45,13 +46,14 @@ class Shelf:
     def note(self, path: Path, sha256: str) -> None:
         """Remember that `path` now has these bytes."""
         status = path.stat()
-        entries = self._read()
-        places = [e for e in entries.get(sha256, []) if e["path"] != str(path)]
-        places.insert(0, {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns})
-        entries[sha256] = places[:8]
-        temporary = self.index.with_name(f".{self.index.name}.{secrets.token_hex(4)}")
-        temporary.write_text(json.dumps(entries, indent=1, sort_keys=True))
-        temporary.replace(self.index)
+        with locked(self.index.with_suffix(".lock")):
+            entries = self._read()
+            places = [e for e in entries.get(sha256, []) if e["path"] != str(path)]
+            places.insert(0, {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns})
+            entries[sha256] = places[:8]
+            temporary = self.index.with_name(f".{self.index.name}.{secrets.token_hex(4)}")
+            temporary.write_text(json.dumps(entries, indent=1, sort_keys=True))
+            temporary.replace(self.index)
 
     def _read(self) -> dict[str, list[dict[str, int | str]]]:
         try:

@@ -37,7 +37,8 @@ class Input:
 @dataclass(frozen=True)
 class Result:
     """What the store has of a finished step. `digest` names the content, `key` the step and its inputs' content.
-    `content` is a layer, a folder of files, or None for an artifact, of which `size` (bytes) is kept."""
+    `content` is a layer, a folder of files, or None for an artifact, of which `size` (bytes) is kept. `clamp` (seconds
+    since the epoch) is the latest time that counts in `digest`."""
 
     key: str
     kind: Kind
@@ -45,6 +46,7 @@ class Result:
     content: Path | None
     fingerprint: str = ""
     size: int = 0
+    clamp: int = 0
 
 
 class Work(Generic[S]):

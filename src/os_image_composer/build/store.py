@@ -13,7 +13,7 @@ being here: names, sizes and times are compared before use, bytes before they ar
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from os_image_composer.build.canonical import sha256_file
+from os_image_composer.build.flock import locked
 from os_image_composer.build.plan import Plan
 from os_image_composer.build.scratch import Scratch
 from os_image_composer.build.step import Kind, Result
@@ -112,7 +113,7 @@ class Store:
             record = json.loads((folder / "record.json").read_text())
             kind = Kind(record["kind"])
             content = None if kind is Kind.ARTIFACT else folder / "content"
-            return Result(key, kind, record["digest"], content, record["fingerprint"], record["size"])
+            return Result(key, kind, record["digest"], content, record["fingerprint"], record["size"], record["clamp"])
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError):
@@ -136,10 +137,13 @@ class Store:
 
     def changed(self, results: Sequence[Result]) -> tuple[Result, ...]:
         """Those whose bytes are not as they were left."""
-        return tuple(r for r in results if r.content is not None and self._digest(r.kind, r.content) != r.digest)
+        return tuple(
+            r for r in results if r.content is not None and self._digest(r.kind, r.content, r.clamp) != r.digest
+        )
 
     def discard(self, key: str) -> None:
-        """Take a result out of the store, whatever state it is in."""
+        """Take a result out of the store, whatever state it is in. Its lock (`running`) is held by the caller: what
+        another build has made in its place meanwhile must stay."""
         folder = self.root / "results" / key
         grave = self.scratch.root / f"discarded-{secrets.token_hex(8)}"
         with contextlib.suppress(FileNotFoundError):
@@ -151,8 +155,7 @@ class Store:
     @contextlib.contextmanager
     def running(self, key: str) -> Iterator[None]:
         """Held by the one build that runs the step of `key`; another waits here and then finds the result."""
-        with (self.root / "locks" / key).open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+        with locked(self.root / "locks" / key):
             yield
 
     @contextlib.contextmanager
@@ -173,7 +176,7 @@ class Store:
         output = workspace.output
         if kind is Kind.ARTIFACT:
             raise ValueError("an artifact is remembered, not kept")
-        digest = self._digest(kind, output)
+        digest = self._digest(kind, output, self.clamp)
         fingerprint = self.trees.fingerprint([output])[0] if kind is Kind.TREE else _files_fingerprint(output)
         return self._publish(key, kind, digest, fingerprint, 0, output.parent, about)
 
@@ -202,9 +205,9 @@ class Store:
 
     # -- inside ----------------------------------------------------------------------------------------------
 
-    def _digest(self, kind: Kind, content: Path) -> str:
+    def _digest(self, kind: Kind, content: Path, clamp: int) -> str:
         if kind is Kind.TREE:
-            return self.trees.digest(content, self.clamp).sha256
+            return self.trees.digest(content, clamp).sha256
         names = sorted(p for p in content.iterdir())
         text = "".join(f"{p.name}\0{sha256_file(p)}\n" for p in names)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -219,17 +222,22 @@ class Store:
         folder: Path,
         about: Mapping[str, Any],
     ) -> Result:
-        record = {"kind": kind.value, "digest": digest, "fingerprint": fingerprint, "size": size, **about}
+        # A result is shared by locks with other epochs where its step does not depend on one: what its digest was
+        # taken with stays with it.
+        measured = {"digest": digest, "fingerprint": fingerprint, "size": size, "clamp": self.clamp}
+        record = {**about, **measured, "kind": kind.value}
         (folder / "record.json").write_text(json.dumps(record, indent=1, sort_keys=True))
         target = self.root / "results" / key
         try:
             folder.rename(target)
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
             # What lies there is no usable result, or the step would not have run: its lock is held.
             self.discard(key)
             folder.rename(target)
         content = None if kind is Kind.ARTIFACT else target / "content"
-        return Result(key, kind, digest, content, fingerprint, size)
+        return Result(key, kind, digest, content, fingerprint, size, self.clamp)
 
     def _write(self, path: Path, text: str) -> None:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

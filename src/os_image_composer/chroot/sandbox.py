@@ -92,17 +92,22 @@ class Sandbox:
     def remove(self, paths: Sequence[Path]) -> None:
         """Remove directories with all that is in them, whoever owns it; what is not there is no error.
         Works after `stop`, too."""
-        present = [path for path in paths if path.is_dir() and not path.is_symlink()]
-        if os.geteuid() == 0:  # whose own directories, between the layers, are not root's inside
-            for path in present:
-                _remove_all(path)
-            return
-        if present:
+        while present := [path for path in paths if path.is_dir() and not path.is_symlink()]:
+            if os.geteuid() == 0:  # whose own directories, between the layers, are not root's inside
+                for path in present:
+                    _remove_all(path)
+                return
             asking = Asking("remove", self.ids)
             asking.options = {"paths": [asking.source(path) for path in present]}
-            self._talk([asking.line()], always=True)
-        for path in present:
-            path.rmdir()
+            try:
+                self._talk([asking.line()], always=True)
+            except StepError:
+                if all(path.exists() for path in present):
+                    raise
+                continue  # another build removes the same and was faster with one of them
+            for path in present:
+                with contextlib.suppress(FileNotFoundError):
+                    path.rmdir()
 
     def edit(self, tree: Tree, edits: Sequence[Edit]) -> None:
         """Change the merged tree, in order; what changes is written to its upper. Files replace files and

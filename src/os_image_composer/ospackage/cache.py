@@ -9,7 +9,6 @@ A name is a claim that is checked whenever the bytes are used: nothing is truste
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from os_image_composer.build.flock import is_still, open_locked
 from os_image_composer.errors import StoreError, TrustError
 
 BLOCK = 1 << 20
@@ -90,10 +90,14 @@ class PackageCache:
         path = self.root / "partial" / self.path(sha256).name
         with writing(self.root):
             path.parent.mkdir(parents=True, exist_ok=True)
-            file = path.open("a+b")
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            file = open_locked(path)
+        try:
             yield file
+        finally:
+            with writing(self.root), file:
+                file.flush()
+                if is_still(file, path) and path.stat().st_size == 0:
+                    path.unlink()
 
     def partial_path(self, sha256: str) -> Path:
         return self.root / "partial" / self.path(sha256).name

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from os_image_composer.build.clock import Clock
+from os_image_composer.build.flock import locked
 from os_image_composer.ospackage.lock import Lock, dump_lock, parse_lock
 
 
@@ -33,15 +34,17 @@ class ImplicitLock:
 
     def renew(self, resolved: Lock) -> Lock:
         """Keep `resolved`, or the lock that is there if it names the same packages; its age starts anew."""
-        kept = self.read(None)
-        lock = kept if kept is not None and _same_packages(kept, resolved) else resolved
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
-        temporary.write_text(dump_lock(lock))
-        now = self.clock.now()
-        os.utime(temporary, (now, now))
-        temporary.replace(self.path)
-        return lock
+        # Two builds at once take one lock, dates included: the second finds what the first has kept.
+        with locked(self.path.with_suffix(".lock-lock")):
+            kept = self.read(None)
+            lock = kept if kept is not None and _same_packages(kept, resolved) else resolved
+            temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+            temporary.write_text(dump_lock(lock))
+            now = self.clock.now()
+            os.utime(temporary, (now, now))
+            temporary.replace(self.path)
+            return lock
 
 
 def _same_packages(one: Lock, other: Lock) -> bool:

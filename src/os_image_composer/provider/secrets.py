@@ -6,7 +6,6 @@ A plain password of the template is hashed with a random salt when it is first s
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from os_image_composer.build.flock import locked
 from os_image_composer.config.spec import Secret, User
 
 
@@ -29,9 +29,8 @@ class PasswordHashes:
 def hash_passwords(users: Iterable[User], path: Path) -> PasswordHashes:
     """The hash of every user that has a password, from the file at `path` or made now and written there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".secrets-lock").open("w") as lock:
-        # Two builds at once must not set two hashes, of which one is forgotten.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Two builds at once must not set two hashes, of which one is forgotten.
+    with locked(path.with_suffix(".secrets-lock")):
         return _hash_passwords(users, path)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from os_image_composer.build.flock import open_locked
 from os_image_composer.errors import StoreError
 from os_image_composer.ospackage.cache import write_atomically, writing
 
@@ -27,9 +27,8 @@ class NewestDates:
             return
         with writing(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
-            lock = (self._root / "newest-dates.lock").open("a")
+            lock = open_locked(self._root / "newest-dates.lock")
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             known = self._read()
             for url, date in dates.items():
                 known[url] = max(date, known.get(url, -1))
