@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.errors import StepError
-from os_image_composer.image.pe import check_uki, content, parse_pe
+from os_image_composer.image.pe import check_uki, content, parse_pe, room_of
 
 KERNEL = b"\x7fkernel" * 100
 SECTIONS = {
@@ -40,10 +40,10 @@ def uki(sections: dict[str, bytes], move: Callable[[str, int], int] = lambda nam
     return (dos + coff + optional + rows).ljust(offset, b"\0") + body
 
 
-def checked(tmp_path: Path, data: bytes) -> None:
-    (tmp_path / "kernel").write_bytes(KERNEL)
-    (tmp_path / "uki.efi").write_bytes(data)
-    check_uki(tmp_path / "uki.efi", tmp_path / "kernel")
+def checked(tmp_path: Path, data: bytes, stub: bytes = uki({".sbat": b"sbat,1\n"})) -> None:
+    for name, bytes_ in (("kernel", KERNEL), ("uki.efi", data), ("stub", stub)):
+        (tmp_path / name).write_bytes(bytes_)
+    check_uki(tmp_path / "uki.efi", tmp_path / "kernel", tmp_path / "stub")
 
 
 def test_well_formed_image_passes_and_its_sections_are_read(tmp_path: Path) -> None:
@@ -74,3 +74,20 @@ def test_image_that_would_not_boot_is_refused(tmp_path: Path, fault: str, data: 
         checked(tmp_path, data)
     assert caught.value.reference == "uki-malformed"
     assert fault in (caught.value.cause or "")
+
+
+def test_section_that_the_stub_itself_has_unaligned_is_left_to_the_stub(tmp_path: Path) -> None:
+    def crowd(name: str, address: int) -> int:
+        return 0x1100 if name == ".sdmagic" else address
+
+    stub = uki({".sbat": b"sbat,1\n", ".sdmagic": b"magic"}, crowd)
+    with_magic = {".sbat": SECTIONS[".sbat"], ".sdmagic": b"magic", **SECTIONS}
+    checked(tmp_path, uki(with_magic, crowd), stub)
+    with pytest.raises(StepError):
+        checked(tmp_path, uki(with_magic, crowd))
+
+
+def test_room_of_a_section_ends_where_the_next_begins_in_memory() -> None:
+    crowded = uki({".sbat": b"sbat,1\n", ".sdmagic": b"m"}, lambda name, a: 0x1100 if name == ".sdmagic" else a)
+    assert room_of(parse_pe(crowded), ".sbat") == 0x100
+    assert room_of(parse_pe(uki(SECTIONS)), ".sbat") == 512

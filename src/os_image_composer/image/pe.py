@@ -58,14 +58,16 @@ def parse_pe(data: bytes) -> PeImage:
         raise ValueError("cut off in the headers") from error
 
 
-def check_uki(path: Path, kernel: Path) -> PeImage:
+def check_uki(path: Path, kernel: Path, stub: Path) -> PeImage:
     """What a firmware and a stub rely on: sections in rising order that do not overlap, aligned and inside
     SizeOfImage; the sections of a UKI are there; `.linux` is the package's kernel byte for byte; `.cmdline` ends
-    with NUL or at the section's end. Raises StepError `uki-malformed`."""
+    with NUL or at the section's end. Where the stub has put its own sections is the distribution's affair: systemd
+    252 leaves `.sdmagic` unaligned. Raises StepError `uki-malformed`."""
     data = path.read_bytes()
     try:
         image = parse_pe(data)
-        faults = [*_faults(image, len(data)), *_content_faults(image, data, kernel.read_bytes())]
+        own = {(section.name, section.address) for section in parse_pe(stub.read_bytes()).sections}
+        faults = [*_faults(image, len(data), own), *_content_faults(image, data, kernel.read_bytes())]
     except ValueError as error:
         raise StepError("uki-malformed", f"{path.name} is no unified kernel image", cause=str(error)) from error
     if faults:
@@ -79,13 +81,13 @@ def content(image: PeImage, data: bytes, name: str) -> bytes:
     return data[section.offset : section.offset + min(section.size, section.stored)]
 
 
-def _faults(image: PeImage, length: int) -> list[str]:
+def _faults(image: PeImage, length: int, of_stub: set[tuple[str, int]]) -> list[str]:
     faults = []
     end = 0
     for section in image.sections:
         if section.address < end:
             faults.append(f"{section.name} overlaps the section before it")
-        if section.address % image.section_alignment:
+        if section.address % image.section_alignment and (section.name, section.address) not in of_stub:
             faults.append(f"{section.name} is not aligned to {image.section_alignment}")
         if section.address + section.size > image.size_of_image:
             faults.append(f"{section.name} lies outside SizeOfImage")
@@ -104,6 +106,14 @@ def _content_faults(image: PeImage, data: bytes, kernel: bytes) -> list[str]:
         faults.append(".cmdline has a NUL inside")
     needed = (".osrel", ".uname", ".initrd", ".sbat")
     return [*faults, *(f"{name} is empty" for name in needed if not image.section(name).size)]
+
+
+def room_of(image: PeImage, name: str) -> int:
+    """How many bytes a section can hold where it lies: as many as the file stores of it, and none of the section
+    that follows it in memory. Raises ValueError when there is no such section."""
+    section = image.section(name)
+    after = [other.address for other in image.sections if other.address > section.address]
+    return min([section.stored, *(address - section.address for address in after)])
 
 
 def _section(data: bytes, start: int) -> Section:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from os_image_composer.build.step import Kind, Work
@@ -11,12 +12,17 @@ from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
 from os_image_composer.image.initrd import INITRD
 from os_image_composer.image.kernel import Kernel, find_kernel
-from os_image_composer.image.pe import check_uki
+from os_image_composer.image.pe import check_uki, content, parse_pe, room_of
 
 UKI = "linux.efi"
 LOADER = "loader.efi"
 _INITRD = "/run/initrd"
 _TARGET = "/target"
+
+# The table of revocations that a signed UKI carries (shim, SBAT.md): the line that every table begins with, and what
+# ukify adds to the stub's own unless it is told something else.
+_SBAT_HEAD = "sbat,1,SBAT Version,sbat,1,https://github.com/rhboot/shim/blob/main/SBAT.md"
+_SBAT_OF_UKIFY = b"uki,1,UKI,uki,1,https://uapi-group.org/specifications/specs/unified_kernel_image/\n\n\0"
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class MakeUki:
     """`stub` and `loader` are paths in the image root; `cmdline` is the kernel's whole command line."""
 
     kind: ClassVar[str] = "make-uki"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     result: ClassVar[Kind] = Kind.FILES
 
     cmdline: str
@@ -39,7 +45,7 @@ class MakeUki:
         sandbox = work.services.sandbox
         target = Tree(work.all("lower"))
         kernel = find_kernel(sandbox, target, self.kernel, self.modules, self.kernel_version)
-        original = work.scratch / "kernel"
+        original, stub = work.scratch / "kernel", work.scratch / "stub"
         missing = [p for p in (self.stub, self.loader) if not sandbox.glob(target, p)]
         if missing:
             raise StepError(
@@ -47,17 +53,18 @@ class MakeUki:
                 f"the image has no /{missing[0]}",
                 hint="add the package that has it to systemConfig.packages",
             )
-        sandbox.export(target, {f"/{kernel.path}": original, f"/{self.loader}": work.output / LOADER})
+        exported = {kernel.path: original, self.stub: stub, self.loader: work.output / LOADER}
+        sandbox.export(target, {f"/{path}": file for path, file in exported.items()})
         upper = work.scratch / "upper"
         sandbox.new_layer(upper)
         tools = Tree(work.all("tools"), upper)
         mounts = (MountedTree(target, _TARGET), Bind(work.one("initrd"), _INITRD))
         env = {"SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
-        done = sandbox.run(Job(tools, self._ukify(kernel), mounts, env=env), work.say)
+        done = sandbox.run(Job(tools, (*self._ukify(kernel), *_sbat(stub)), mounts, env=env), work.say)
         if done.status:
             raise StepError("uki-not-made", "ukify made no unified kernel image", detail=done.tail())
         sandbox.export(tools, {f"/{UKI}": work.output / UKI})
-        check_uki(work.output / UKI, original)
+        check_uki(work.output / UKI, original, stub)
 
     def _ukify(self, kernel: Kernel) -> tuple[str, ...]:
         return (
@@ -73,3 +80,17 @@ class MakeUki:
             f"--stub={_TARGET}/{self.stub}",
             f"--output=/{UKI}",
         )
+
+
+def _sbat(stub: Path) -> tuple[str, ...]:
+    """ukify writes the stub's SBAT lines and its own over the stub's section without asking how far the section
+    reaches in memory. The stub of systemd 252 has 256 bytes there, and lacks room for more lines than its own."""
+    data = stub.read_bytes()
+    try:
+        image = parse_pe(data)
+        fits = len(content(image, data, ".sbat").rstrip(b"\0")) + len(_SBAT_OF_UKIFY) <= room_of(image, ".sbat")
+    except ValueError as error:
+        raise StepError(
+            "no-boot-files", f"{stub.name} is no stub of a unified kernel image", cause=str(error)
+        ) from error
+    return () if fits else (f"--sbat={_SBAT_HEAD}",)
