@@ -5,28 +5,22 @@ Members are xz, gzip, zstd or plain. Nothing is unpacked here; callers get the u
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
-import lzma
 import os
 import tarfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import zstandard
-
 from os_image_composer.errors import MetadataError, TrustError
+from os_image_composer.ospackage.expanding import BLOCK, Bounded, Part, UnknownFormError, expanding
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
 _MAX_MEMBERS = 16
 MAX_DATA = 16 << 30  # bytes of an uncompressed data.tar
 MAX_CONTROL = 64 << 20
-_BLOCK = 1 << 20
-_ZSTD_PIECE = 1 << 12  # bytes; 4 of them can become 128 kB, so no piece becomes more than 128 MB
 
 
 @dataclass(frozen=True)
@@ -64,8 +58,9 @@ def _open_member(path: Path, name: str, limit: int, sha256: str | None) -> Binar
         if sha256 is not None:
             _check_digest(file, path, sha256)
         member = _find(file, path, name)
-        part = io.BufferedReader(_Part(file, member), _BLOCK)
-        return cast(BinaryIO, io.BufferedReader(_Bounded(_expanding(part, member, path), file, limit, path), _BLOCK))
+        part = io.BufferedReader(Part(file, member.offset, member.size), BLOCK)
+        plain = Bounded(_expanding(part, member, path), file, limit, lambda cause: _bad(path, cause))
+        return cast(BinaryIO, io.BufferedReader(plain, BLOCK))
     except BaseException:
         file.close()
         raise
@@ -105,88 +100,10 @@ def _find(file: io.BufferedReader, path: Path, name: str) -> _Member:
 
 def _expanding(part: io.BufferedIOBase, member: _Member, path: Path) -> io.BufferedIOBase:
     form = member.name.partition(".tar")[2]
-    if form == "":
-        return part
-    if form == ".xz":
-        return cast(io.BufferedIOBase, lzma.LZMAFile(cast(BinaryIO, part)))
-    if form == ".gz":
-        return cast(io.BufferedIOBase, gzip.GzipFile(fileobj=cast(BinaryIO, part)))
-    if form == ".zst":
-        return io.BufferedReader(_Zstd(part), _BLOCK)
-    raise _bad(path, f"{member.name} is compressed in a way that is not known")
-
-
-class _Part(io.RawIOBase):
-    """Some bytes of a file, as a file."""
-
-    def __init__(self, file: io.BufferedReader, member: _Member) -> None:
-        self._file, self._left = file, member.size
-        file.seek(member.offset)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        data = self._file.read(min(len(buffer), self._left))
-        buffer[: len(data)] = data
-        self._left -= len(data)
-        return len(data)
-
-
-class _Zstd(io.RawIOBase):
-    """A zstd stream that must be whole: the library's own reader takes a cut one for the end."""
-
-    def __init__(self, part: io.BufferedIOBase) -> None:
-        self._part = part
-        self._expander = zstandard.ZstdDecompressor().decompressobj()
-        self._ready = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        while not self._ready:
-            packed = self._part.read(_ZSTD_PIECE)
-            if not packed:
-                if not self._expander.eof:
-                    raise EOFError("compressed data ended before its end was reached")
-                return 0
-            if self._expander.eof:
-                self._expander = zstandard.ZstdDecompressor().decompressobj()
-            self._ready = memoryview(self._expander.decompress(packed))
-            if self._expander.unused_data:
-                raise zstandard.ZstdError("data after the end of the frame")
-        count = min(len(buffer), len(self._ready))
-        buffer[:count] = self._ready[:count]
-        self._ready = self._ready[count:]
-        return count
-
-
-class _Bounded(io.RawIOBase):
-    """An expanding stream that ends in a MetadataError where it is damaged or does not end."""
-
-    def __init__(self, stream: io.BufferedIOBase, file: io.BufferedReader, limit: int, path: Path) -> None:
-        self._stream, self._file, self._limit, self._path = stream, file, limit, path
-        self._read = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        try:
-            data = self._stream.read(len(buffer))
-        except (lzma.LZMAError, zlib.error, zstandard.ZstdError, EOFError, gzip.BadGzipFile) as error:
-            raise _bad(self._path, f"it cannot be expanded: {error}") from error
-        self._read += len(data)
-        if self._read > self._limit:
-            raise _bad(self._path, f"it expands to more than {self._limit} bytes")
-        buffer[: len(data)] = data
-        return len(data)
-
-    def close(self) -> None:
-        if not self.closed:
-            self._file.close()
-        super().close()
+    try:
+        return expanding(part, form)
+    except UnknownFormError:
+        raise _bad(path, f"{member.name} is compressed in a way that is not known") from None
 
 
 def _bad(path: Path, cause: str) -> MetadataError:

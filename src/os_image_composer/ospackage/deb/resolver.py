@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Listener
-from os_image_composer.config.spec import PackageGroup
 from os_image_composer.ospackage.deb.candidates import Available
 from os_image_composer.ospackage.deb.control import Alternatives
 from os_image_composer.ospackage.deb.packages import Package
-from os_image_composer.ospackage.deb.seen import NewestDates
 from os_image_composer.ospackage.deb.solve import solve
 from os_image_composer.ospackage.deb.suite import ReadSuite, read_suite
-from os_image_composer.ospackage.lock import LockedPackage, PackageSet, Transaction
+from os_image_composer.ospackage.lock import LockedPackage, PackageSet
 from os_image_composer.ospackage.resolve import Repository, Resolution, SetRequest
+from os_image_composer.ospackage.seen import NewestDates
+from os_image_composer.ospackage.transactions import package_set
 from os_image_composer.ospackage.transport import Transport
 
 
@@ -49,28 +49,14 @@ class DebResolver:
 
 
 def _package_set(available: Available, request: SetRequest) -> PackageSet:
-    """One transaction a group: what solving the groups up to it adds. Where a further group changes or drops what
-    the groups before it gave, the two are one transaction, so that layers only ever add."""
-    groups = request.groups or (PackageGroup(request.name, ()),)
-    solved: list[tuple[str, dict[str, Package]]] = []
-    for count in range(1, len(groups) + 1):
-        names = list(dict.fromkeys(name for group in groups[:count] for name in group.packages))
-        packages = {p.name: p for p in solve(available, names, defaults=request.essential)}
-        labels = groups[count - 1].label
-        while solved and not solved[-1][1].items() <= packages.items():
-            labels = f"{solved.pop()[0]}, {labels}"
-        solved.append((labels, packages))
-    final = tuple(solved[-1][1].values())
-    providers = _providers(final)
-    transactions: list[Transaction] = []
-    before: frozenset[str] = frozenset()
-    for label, packages in solved:
-        added = sorted(packages.keys() - before)
-        before = frozenset(packages)
-        if added or not transactions:
-            locked = tuple(_locked(available, packages[name], providers) for name in added)
-            transactions.append(Transaction(label, locked))
-    return PackageSet(tuple(transactions))
+    def solved(names: Sequence[str]) -> dict[str, Package]:
+        return {p.name: p for p in solve(available, names, defaults=request.essential)}
+
+    def locked(final: Sequence[Package]) -> Callable[[Package], LockedPackage]:
+        providers = _providers(final)
+        return lambda package: _locked(available, package, providers)
+
+    return package_set(request, solved, locked)
 
 
 def _providers(packages: Sequence[Package]) -> dict[str, list[Package]]:

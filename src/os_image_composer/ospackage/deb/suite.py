@@ -11,15 +11,16 @@ from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Listener
 from os_image_composer.errors import FetchError
 from os_image_composer.ospackage.deb.candidates import pin_of
-from os_image_composer.ospackage.deb.index import index_sources, read_index
+from os_image_composer.ospackage.deb.index import index_sources
 from os_image_composer.ospackage.deb.packages import SuiteIndex
 from os_image_composer.ospackage.deb.release import Release, check_release, parse_release
-from os_image_composer.ospackage.deb.seen import NewestDates
+from os_image_composer.ospackage.kept_index import read_index
 from os_image_composer.ospackage.keys import keyring_of
 from os_image_composer.ospackage.lock import LockedRepository
 from os_image_composer.ospackage.openpgp import verify_cleartext
 from os_image_composer.ospackage.resolve import Repository
 from os_image_composer.ospackage.retry import retried
+from os_image_composer.ospackage.seen import NewestDates
 from os_image_composer.ospackage.transport import Transport
 
 MAX_INRELEASE = 8 << 20  # bytes; Debian's have 150 kB

@@ -1,4 +1,4 @@
-"""The newest Release date that each suite of each mirror has given: what makes an old one a rollback."""
+"""The newest date that the metadata of each repository has given: what makes an older one a rollback."""
 
 from __future__ import annotations
 
