@@ -24,7 +24,7 @@ def index(*stanzas: str, suite: str = "test/stable", pin: int = 500) -> SuiteInd
 
 
 def chosen(archive: Available | SuiteIndex, *requests: str, defaults: bool = False) -> list[str]:
-    available = archive if isinstance(archive, Available) else Available([archive], ["test/stable"])
+    available = archive if isinstance(archive, Available) else Available([archive], ["test/stable"], "amd64")
     return [str(p) for p in solve(available, requests, defaults=defaults)]
 
 
@@ -171,7 +171,7 @@ def test_newest_version_is_the_candidate_and_another_only_by_request() -> None:
 def test_suite_of_lower_pin_is_never_taken_from_even_where_it_would_help() -> None:
     stable = index(stanza("a", depends="b (>= 2)"), stanza("b", "1"))
     backports = index(stanza("b", "2"), suite="test/backports", pin=100)
-    available = Available([stable, backports], ["test/stable", "test/backports"])
+    available = Available([stable, backports], ["test/stable", "test/backports"], "amd64")
     with pytest.raises(SolveError) as caught:
         chosen(available, "a")
     assert "there is b 1 (test/stable), b 2 (test/backports)" in " ".join(caught.value.detail)
@@ -179,17 +179,43 @@ def test_suite_of_lower_pin_is_never_taken_from_even_where_it_would_help() -> No
 
 
 def test_package_that_only_backports_has_is_found() -> None:
-    available = Available([index(stanza("a")), index(stanza("b"), suite="test/backports", pin=100)], [])
+    available = Available([index(stanza("a")), index(stanza("b"), suite="test/backports", pin=100)], [], "amd64")
     assert chosen(available, "b") == ["b 1"]
 
 
 @pytest.mark.parametrize(
     ("not_automatic", "upgrades", "priority", "pin"),
-    [(False, False, 500, 500), (True, False, 500, 1), (True, True, 500, 100), (True, True, 990, 990)],
+    [
+        (False, False, None, 500),
+        (True, False, None, 1),
+        (True, True, None, 100),
+        (True, True, 500, 500),
+        (True, True, 990, 990),
+    ],
 )
-def test_pin_follows_from_release_and_repository(not_automatic: bool, upgrades: bool, priority: int, pin: int) -> None:
+def test_pin_follows_from_release_and_repository(
+    not_automatic: bool, upgrades: bool, priority: int | None, pin: int
+) -> None:
     release = Release("", "", 0, None, not_automatic, upgrades, False, (), (), True, {})
     assert pin_of(release, priority) == pin
+
+
+def test_conflict_with_another_architectures_package_excludes_nothing() -> None:
+    archive = index(stanza("a", conflicts="b:i386", breaks="c:x32 (<< 9)"), stanza("b"), stanza("c"))
+    assert chosen(archive, "a", "b", "c") == ["a 1", "b 1", "c 1"]
+    assert chosen(index(stanza("a", depends="b:i386 | c"), stanza("b"), stanza("c")), "a") == ["a 1", "c 1"]
+
+
+def test_conflict_with_a_package_of_the_own_architecture_by_name_excludes_it() -> None:
+    archive = index(stanza("a", depends="b | c", conflicts="b:amd64"), stanza("b", architecture="all"), stanza("c"))
+    assert chosen(archive, "a") == ["a 1", "c 1"]
+
+
+def test_request_may_name_the_images_own_architecture_and_no_other() -> None:
+    archive = index(stanza("a"), stanza("b"))
+    assert chosen(archive, "a:amd64", "b:any") == ["a 1", "b 1"]
+    assert refusal(archive, "a:i386").reference == "foreign-architecture"
+    assert refusal(archive, "a:").reference == "bad-package-name"
 
 
 def test_unknown_package_is_told_with_near_names_and_the_repositories() -> None:

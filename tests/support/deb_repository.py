@@ -217,7 +217,7 @@ class DebRepository:
     def keyring(self) -> Path:
         return self.root / "keyring.pgp"
 
-    def described(self, *urls: str, priority: int = 500, fingerprints: tuple[str, ...] = ()) -> Repository:
+    def described(self, *urls: str, priority: int | None = None, fingerprints: tuple[str, ...] = ()) -> Repository:
         return Repository(
             name=self.name,
             urls=urls,

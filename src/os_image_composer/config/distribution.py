@@ -13,6 +13,7 @@ from pathlib import Path
 @dataclass(frozen=True)
 class RepositoryData:
     """A package repository. `mirror` names the entry of the settings' `mirrors` that replaces `url`;
+    `priority` pins all its versions where it is given;
     `fingerprints` are the pinned primary keys (40 hex digits), any of which must have signed;
     `keyrings` are files of the build host that may hold them, `key_url` is where the vendor offers them."""
 
@@ -23,7 +24,7 @@ class RepositoryData:
     components: tuple[str, ...]
     fingerprints: tuple[str, ...]
     keyrings: tuple[Path, ...]
-    priority: int
+    priority: int | None
     key_url: str | None = None
 
 

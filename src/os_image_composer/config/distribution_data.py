@@ -77,7 +77,7 @@ class _Repository(_Section):
     components: list[Word]
     fingerprints: list[Fingerprint]
     keyrings: list[AbsolutePath]
-    priority: int = 500
+    priority: int | None = None
     key_url: Url | None = None
 
 

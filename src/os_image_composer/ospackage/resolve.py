@@ -15,7 +15,8 @@ from os_image_composer.ospackage.lock import LockedRepository, PackageSet
 class Repository:
     """A repository with the mirrors that were chosen for it, in the order in which they are tried. `fingerprints` are
     the pinned primary keys, any of which must have signed; `keyrings` are the files that may hold them, `key_url` is
-    where they are offered; `priority` is 500 unless it is to be preferred (more) or avoided (less)."""
+    where they are offered; `priority` pins its versions; None leaves that to what its
+    suites say of themselves."""
 
     name: str
     urls: tuple[str, ...]
@@ -23,7 +24,7 @@ class Repository:
     components: tuple[str, ...]
     fingerprints: tuple[str, ...]
     keyrings: tuple[Path, ...]
-    priority: int
+    priority: int | None
     key_url: str | None = None
     accept_older_metadata: bool = False
 

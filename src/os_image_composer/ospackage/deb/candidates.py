@@ -2,7 +2,7 @@
 
 apt_preferences(5): the version with the highest pin priority, then the highest version. Pins follow from the suite:
 500; 1 where its Release says NotAutomatic; 100 where it says ButAutomaticUpgrades as well. A repository's own
-priority replaces 500. A request for `name=version` or `name/suite` sets the candidate of that name.
+priority replaces any of them. A request for `name=version` or `name/suite` sets the candidate of that name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from os_image_composer.ospackage.deb.packages import Package, SuiteIndex
 from os_image_composer.ospackage.deb.release import Release
 from os_image_composer.ospackage.deb.version import Key, satisfies, version_key
 
-DEFAULT_PIN = 500
+_DEFAULT_PIN = 500
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.\-]*")
 _RELATION_FIELDS = (
     b"Package:",
@@ -34,21 +34,22 @@ _RELATION_FIELDS = (
 )
 
 
-def pin_of(release: Release, priority: int) -> int:
-    """The pin priority of a suite's versions; `priority` is the repository's own, 500 where it has none."""
-    if priority != DEFAULT_PIN:
+def pin_of(release: Release, priority: int | None) -> int:
+    """The pin priority of a suite's versions; `priority` is the repository's own, if it has one."""
+    if priority is not None:
         return priority
     if release.not_automatic:
         return 100 if release.but_automatic_upgrades else 1
-    return DEFAULT_PIN
+    return _DEFAULT_PIN
 
 
 class Available:
     """All packages that the suites offer, seen through the candidate choice. Indexes are in the order of the
     repositories' configuration, as apt's ties depend on it."""
 
-    def __init__(self, indexes: Sequence[SuiteIndex], repositories: Sequence[str]) -> None:
+    def __init__(self, indexes: Sequence[SuiteIndex], repositories: Sequence[str], arch: str) -> None:
         self._indexes = tuple(indexes)
+        self.arch = arch
         self.repositories = tuple(repositories)
         self._versions: dict[str, tuple[Package, ...]] = {}
         self._candidates: dict[str, Package | None] = {}
@@ -96,7 +97,7 @@ class Available:
         if package.name == relation.name:
             return self._qualifies(package, relation) and self._compares(package.key, relation)
         for provided in package.provides:
-            if provided.name != relation.name:
+            if provided.name != relation.name or self.foreign(relation):
                 continue
             if relation.qualifier == "any" and provided.qualifier != "any" and package.multi_arch != "allowed":
                 continue
@@ -113,10 +114,15 @@ class Available:
         return known
 
     def _qualifies(self, package: Package, relation: Relation) -> bool:
-        # Multi-Arch: `any` asks for a package that allows it; another architecture's packages are not offered here.
+        # Multi-Arch: `any` asks for a package that allows it.
         if relation.qualifier == "any":
             return package.multi_arch == "allowed"
-        return relation.qualifier in (None, "native", package.arch) or package.arch == "all"
+        return not self.foreign(relation)
+
+    def foreign(self, relation: Relation) -> bool:
+        """Whether it is about another architecture's packages, none of which are offered here; those of `all` count
+        as the system's own."""
+        return relation.qualifier not in (None, "any", "native", self.arch)
 
     def _compares(self, key: Key, relation: Relation) -> bool:
         return relation.operator is None or satisfies(key, relation.operator.value, self.key(relation.version))
@@ -129,7 +135,7 @@ class Available:
 
     def choosing(self, chosen: Iterable[Package]) -> Available:
         """The same packages, with these as the candidates of their names."""
-        other = Available(self._indexes, self.repositories)
+        other = Available(self._indexes, self.repositories, self.arch)
         other._versions, other._mentions, other._keys = self._versions, self._mentions, self._keys
         explicit = {p.name: p for p in chosen}
         if all(self.candidate(n) is p for n, p in explicit.items()):
@@ -139,8 +145,9 @@ class Available:
 
     def request(self, text: str) -> Package:
         """The package that a template asks for by `name`, `name=version` or `name/suite`. A name that only one
-        package provides means that package. Raises SolveError `unknown-package`, `unknown-version`,
-        `virtual-package`, `bad-package-name`, with the key under which the template's places are known."""
+        package provides means that package. The architecture may be named (`name:amd64`) where it is the image's.
+        Raises SolveError `unknown-package`, `unknown-version`, `virtual-package`, `bad-package-name`,
+        `foreign-architecture`, with the key under which the template's places are known."""
         try:
             return self._requested(text)
         except SolveError as error:
@@ -148,9 +155,16 @@ class Available:
             raise
 
     def _requested(self, text: str) -> Package:
-        name, sign, rest = re.fullmatch(r"([^=/]*)([=/]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
-        if not _NAME.fullmatch(name) or (sign and not rest):
+        asked, sign, rest = re.fullmatch(r"([^=/]*)([=/]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+        name, colon, arch = asked.partition(":")
+        if not _NAME.fullmatch(name) or (sign and not rest) or (colon and not arch):
             raise SolveError("bad-package-name", f"{text!r} is not a package name", hint="write name or name=version")
+        if colon and arch not in ("any", "native", self.arch):
+            raise SolveError(
+                "foreign-architecture",
+                f"{name} is asked for as {arch}, the image is {self.arch}",
+                hint=f"write {name}; packages of a second architecture are not installed",
+            )
         if sign:
             return self._explicit(name, sign, rest)
         found = self.candidate(name)

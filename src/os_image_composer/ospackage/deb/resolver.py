@@ -32,7 +32,7 @@ class DebResolver:
         """The requests are solved against one candidate choice. Raises TrustError, MetadataError, FetchError,
         SolveError."""
         suites = self._read(repositories, package_arch)
-        available = Available([i for s in suites for i in s.indexes], [s.locked.name for s in suites])
+        available = Available([i for s in suites for i in s.indexes], [s.locked.name for s in suites], package_arch)
         sets = {request.name: _package_set(available, request) for request in requests}
         return Resolution(tuple(s.locked for s in suites), sets, max((s.locked.date for s in suites), default=0))
 

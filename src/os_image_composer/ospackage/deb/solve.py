@@ -11,7 +11,8 @@ How Debian's relations are put to libsolv, which in the PyPI wheel knows rpm's s
   gets the rank as the version.
 - A versioned relation on `name` is one on `name#v`, which is provided by packages of that name and by versioned
   Provides; so an unversioned Provides never meets a versioned relation (Policy 7.5).
-- `name:any` is a name of its own, provided by packages with `Multi-Arch: allowed`.
+- `name:any` is a name of its own, provided by packages with `Multi-Arch: allowed`; so is `name:i386` on another
+  architecture, which nothing provides.
 - Alternatives are REL_OR. Conflicts and Breaks are both conflicts; a package that provides what it conflicts with
   does not exclude itself (Policy 7.4), which is libsolv's way without POOL_FLAG_FORBIDSELFCONFLICTS.
 - Only candidates enter the pool, all of them as `noarch`: the candidate choice has settled version and architecture.
@@ -145,7 +146,8 @@ class _Proof:
         return dependency
 
     def _relation(self, relation: Relation) -> solv.Dep:
-        name = f"{relation.name}:any" if relation.qualifier == "any" else relation.name
+        named = relation.qualifier == "any" or self._available.foreign(relation)
+        name = f"{relation.name}:{relation.qualifier}" if named else relation.name
         if relation.operator is None:
             dependency = self._dependency(name)
         else:
@@ -157,7 +159,7 @@ class _Proof:
         return self._pool.Dep(name)
 
     def _versioned(self, name: str, operator: Operator, key: Key) -> solv.Dep:
-        rank = self._ranks[name.removesuffix(":any")][key]
+        rank = self._ranks[name.split(":", 1)[0]][key]
         return self._pool.Dep(f"{name}#v").Rel(_FLAGS[operator], self._pool.Dep(str(rank)))
 
     def error(self, requests: tuple[str, ...]) -> SolveError:
