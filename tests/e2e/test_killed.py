@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import random
 import shutil
 import signal
 import subprocess
 import time
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +22,6 @@ from support.workshop import CHECKOUT, TEMPLATE, Workshop, remove_workshop
 pytestmark = pytest.mark.build
 
 SEED = 20
-MOMENTS = 20
 
 
 def processes_of(workshop: Workshop) -> list[str]:
@@ -53,70 +56,92 @@ def environment(folder: Path) -> bytes:
         return b""
 
 
-def start(workshop: Workshop) -> subprocess.Popen[bytes]:
+def start(workshop: Workshop, events: Path) -> subprocess.Popen[bytes]:
+    """A build in the background; what it says goes to the file `events`."""
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src"), "OIC_TEST_MARKER": str(workshop.root)}
     argv = workshop.argv("build", "--json-events", str(TEMPLATE))
-    return subprocess.Popen(argv, env=env, cwd=CHECKOUT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with events.open("wb") as stream:
+        return subprocess.Popen(argv, env=env, cwd=CHECKOUT, stdout=stream, stderr=subprocess.DEVNULL)
 
 
-@pytest.mark.timeout(1500)
-def test_twenty_kills_leave_nothing_behind_and_the_next_build_gives_the_same_digests(
-    built: Workshop, tmp_path_factory: pytest.TempPathFactory
+@pytest.fixture
+def victim(built: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """An empty store beside the packages, the locks and the salted password hashes of a finished build: what is
+    compared is the build."""
+    made = Workshop(tmp_path_factory.mktemp("victim"))
+    made.cache.mkdir()
+    (made.cache / "packages").symlink_to(built.cache / "packages")
+    shutil.copytree(built.cache / "locks", made.cache / "locks")
+    yield made
+    (made.cache / "packages").unlink()
+    remove_workshop(made)
+
+
+@pytest.mark.timeout(1200)
+def test_ten_kills_leave_nothing_behind_and_the_next_build_gives_the_same_digests(
+    built: Workshop, victim: Workshop
 ) -> None:
+    kill_and_compare(built, victim, 10)
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(3600)
+def test_fifty_kills_leave_nothing_behind_and_the_next_build_gives_the_same_digests(
+    built: Workshop, victim: Workshop
+) -> None:
+    struck = kill_and_compare(built, victim, 50)
+    print("kills by step:", dict(sorted(struck.items())))
+    assert len(struck) >= 6
+
+
+def kill_and_compare(built: Workshop, victim: Workshop, kills: int) -> Counter[str]:
+    """Kill `kills` builds at seeded moments, each the successor of the last; gives in which steps that was."""
     expected = told(built.run("build", "--json-events", str(TEMPLATE)))
     reference = step_digests(built)
     moments = random.Random(SEED)
-    victim = Workshop(tmp_path_factory.mktemp("victim"))
-    victim.cache.mkdir()
-    (victim.cache / "packages").symlink_to(built.cache / "packages")
-    # The same lock and the same salted password hashes: what is compared is the build.
-    shutil.copytree(built.cache / "locks", victim.cache / "locks")
-    finished = inside_dpkg = 0
-    try:
-        for _ in range(MOMENTS):
-            build = start(victim)
-            time.sleep(moments.uniform(0.3, 14))
-            if build.poll() is not None:
-                # It was done before its moment came: begin again from an empty store, so that no kill is wasted.
-                assert build.returncode == 0
-                finished += 1
-                victim.sandbox().remove([victim.cache / "store"])
-            inside_dpkg += any("dpkg" in command for command in processes_of(victim))
-            os.kill(build.pid, signal.SIGKILL)
-            build.wait()
-            gone_by = time.monotonic() + 3
-            while (left := processes_of(victim)) and time.monotonic() < gone_by:
-                time.sleep(0.1)
-            assert left == []
-            assert str(victim.root) not in Path("/proc/self/mountinfo").read_text()
-        assert finished < MOMENTS / 2
-        assert inside_dpkg > 0
-        after = told(victim.run("build", "--json-events", str(TEMPLATE)))
-        assert after.sha256 == expected.sha256
-        assert step_digests(victim) == reference
-        assert [p.name for p in (victim.cache / "tmp").iterdir() if p.name != "tests"] == []
-    finally:
-        (victim.cache / "packages").unlink()
-        remove_workshop(victim)
+    events = victim.root / "events"
+    struck: Counter[str] = Counter()
+    inside_dpkg = done = 0
+    while done < kills:
+        build = start(victim, events)
+        time.sleep(moments.uniform(0.3, 14))
+        if build.poll() is not None:
+            # It had ended before its moment came: begin again from an empty store. This was no kill.
+            assert build.returncode == 0
+            victim.sandbox().remove([victim.cache / "store"])
+            continue
+        done += 1
+        inside_dpkg += any("dpkg" in command for command in processes_of(victim))
+        os.kill(build.pid, signal.SIGKILL)
+        build.wait()
+        struck.update(unfinished(events))
+        gone_by = time.monotonic() + 3
+        while (left := processes_of(victim)) and time.monotonic() < gone_by:
+            time.sleep(0.1)
+        assert left == []
+        assert str(victim.root) not in Path("/proc/self/mountinfo").read_text()
+    assert inside_dpkg > 0
+    after = told(victim.run("build", "--json-events", str(TEMPLATE)))
+    assert after.sha256 == expected.sha256
+    assert step_digests(victim) == reference
+    assert [p.name for p in (victim.cache / "tmp").iterdir() if p.name != "tests"] == []
+    return struck
+
+
+def unfinished(events: Path) -> list[str]:
+    """The steps that had begun and not ended when a build was killed; `before` any and `between` two."""
+    running: list[str] = []
+    last = "before"
+    for line in events.read_text().splitlines():
+        with contextlib.suppress(ValueError):  # the line in which the build was killed
+            event = json.loads(line)
+            if event["event"] == "step-started":
+                running.append(event["step"])
+            elif event["event"] == "step-finished":
+                running = [name for name in running if name != event["step"]]
+                last = "between"
+    return running or [last]
 
 
 def step_digests(workshop: Workshop) -> dict[str, str]:
     return {name: result.digest for name, result in workshop.results().items()}
-
-
-def test_interrupt_ends_a_build_within_five_seconds_with_exit_code_130(
-    built: Workshop, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    victim = Workshop(tmp_path_factory.mktemp("interrupted"))
-    victim.cache.mkdir()
-    (victim.cache / "packages").symlink_to(built.cache / "packages")
-    try:
-        build = start(victim)
-        time.sleep(6)
-        build.send_signal(signal.SIGINT)
-        assert build.wait(5) == 130
-        assert processes_of(victim) == []
-        assert not victim.image().exists()
-    finally:
-        (victim.cache / "packages").unlink()
-        remove_workshop(victim)
