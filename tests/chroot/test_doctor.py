@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from os_image_composer.boot.doctor import examine_boot
 from os_image_composer.build.events import Event, Note
-from os_image_composer.chroot.doctor import Check, HostFacts, State, examine
+from os_image_composer.chroot.check import Check, HostFacts, State
+from os_image_composer.chroot.doctor import examine_host
+from os_image_composer.chroot.doctor_store import examine_space, store_by_name
 from os_image_composer.chroot.sandbox import Sandbox
 from os_image_composer.chroot.self_test import self_test
-from os_image_composer.config.settings import IdRange
+from os_image_composer.config.id_range import IdRange
 
 RANGE = IdRange(2_000_000_000, 65536)
 GOOD = {
@@ -27,6 +30,7 @@ GOOD = {
     "usr/bin/newgidmap": "",
     "usr/bin/qemu-system-x86_64": "",
     "usr/share/OVMF/OVMF_CODE_4M.fd": "",
+    "usr/share/OVMF/OVMF_VARS_4M.fd": "",
 }
 
 
@@ -42,7 +46,9 @@ def host(tmp_path: Path) -> HostFacts:
 
 
 def problems(host: HostFacts, needed: int = 0) -> list[Check]:
-    return [check for check in examine(host, host.root / "store", RANGE, needed) if check.state is not State.OK]
+    space = examine_space([("cache_dir", host.root / "store", needed)])
+    checks = (*examine_host(host, RANGE), store_by_name(host, host.root / "store"), *space, *examine_boot(host))
+    return [check for check in checks if check.state is not State.OK]
 
 
 def test_a_good_host_has_no_problems(host: HostFacts) -> None:

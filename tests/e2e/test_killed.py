@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from support.commands import told
+from support.processes import MARKER, family, left_of
 from support.workshop import CHECKOUT, TEMPLATE, Workshop, remove_workshop
 
 pytestmark = pytest.mark.build
@@ -24,41 +25,9 @@ pytestmark = pytest.mark.build
 SEED = 20
 
 
-def processes_of(workshop: Workshop) -> list[str]:
-    """Command lines of what a build of ours has started and what still lives: processes with one of our ids that are
-    in a PID namespace of their own, are the sandbox's helper, or have inherited the workshop's marker."""
-    marker = f"OIC_TEST_MARKER={workshop.root}".encode()
-    ids = workshop.sandbox().ids
-    ours = {u for m in ids.uids for u in (m.outside, m.outside + m.count - 1)} | {os.getuid()}
-    ranges = [range(m.outside, m.outside + m.count) for m in ids.uids]
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
-            continue
-        try:
-            status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-            command = (folder / "cmdline").read_bytes().decode("utf-8", "replace")
-            uid = int(status["Uid"].split()[0])
-            if uid not in ours and not any(uid in r for r in ranges):
-                continue
-            inside = len(status["NSpid"].split()) > 1
-            if inside or "chroot/helper" in command or marker in environment(folder):
-                found.append(f"{folder.name} {command}")
-        except (OSError, KeyError):
-            continue
-    return found
-
-
-def environment(folder: Path) -> bytes:
-    try:
-        return (folder / "environ").read_bytes()
-    except PermissionError:
-        return b""
-
-
 def start(workshop: Workshop, events: Path) -> subprocess.Popen[bytes]:
     """A build in the background; what it says goes to the file `events`."""
-    env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src"), "OIC_TEST_MARKER": str(workshop.root)}
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src"), MARKER: str(workshop.root)}
     argv = workshop.argv("build", "--json-events", str(TEMPLATE))
     with events.open("wb") as stream:
         return subprocess.Popen(argv, env=env, cwd=CHECKOUT, stdout=stream, stderr=subprocess.DEVNULL)
@@ -111,12 +80,13 @@ def kill_and_compare(built: Workshop, victim: Workshop, kills: int) -> Counter[s
             victim.sandbox().remove([victim.cache / "store"])
             continue
         done += 1
-        inside_dpkg += any("dpkg" in command for command in processes_of(victim))
+        known = family(build.pid)
+        inside_dpkg += any("dpkg" in process.command for process in known)
         os.kill(build.pid, signal.SIGKILL)
         build.wait()
         struck.update(unfinished(events))
         gone_by = time.monotonic() + 3
-        while (left := processes_of(victim)) and time.monotonic() < gone_by:
+        while (left := left_of(known, str(victim.root))) and time.monotonic() < gone_by:
             time.sleep(0.1)
         assert left == []
         assert str(victim.root) not in Path("/proc/self/mountinfo").read_text()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from os_image_composer.config.settings import IdRange
+from os_image_composer.config.id_range import IdRange
 from os_image_composer.errors import SandboxError
 
 IDS_INSIDE = 65536

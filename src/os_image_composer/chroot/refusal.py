@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from os_image_composer.chroot.check import HostFacts, State
+from os_image_composer.chroot.doctor import examine_namespaces
 from os_image_composer.errors import ComposerError, SandboxError, StepError, TrustError
 
 #: What a package or a template does wrong, not the host.
@@ -32,14 +34,17 @@ _OF_THE_STEP = frozenset(
         "unpack-failed",
     }
 )
+#: What the host refuses to begin with: `doctor` is asked why.
+_OF_THE_HOST = frozenset(
+    {"no-user-namespaces", "no-namespaces", "newuidmap-missing", "newuidmap-failed", "no-new-privs"}
+)
+#: Where `doctor` finds nothing wrong, or is not the one to ask.
 _HINTS = {
-    "no-user-namespaces": "as root: sysctl -w user.max_user_namespaces=65536 kernel.unprivileged_userns_clone=1 "
-    "(the second exists on Debian's kernels only); in a container, allow user namespaces",
-    "no-namespaces": "as root, where AppArmor restricts them: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0",
-    "newuidmap-missing": "install it as root: apt install uidmap",
-    "newuidmap-failed": "check the caller's lines in /etc/subuid and /etc/subgid; newuidmap must be setuid root",
-    "no-new-privs": "start the build without NO_NEW_PRIVS: no NoNewPrivileges= in a systemd unit, "
-    "allowPrivilegeEscalation: true in a pod",
+    "no-user-namespaces": "in a container, allow user namespaces (podman or docker run --security-opt "
+    "seccomp=unconfined); see docs/containers.md",
+    "no-namespaces": "in a container, allow them; see docs/containers.md",
+    "newuidmap-failed": "the caller's ranges in /etc/subuid and /etc/subgid must be ids that this host, or container, "
+    "has: see /proc/self/uid_map",
     "overlay-refused": "put the cache on ext4, xfs or btrfs (not on overlayfs or NFS), with Linux 5.11 or newer; "
     "`doctor` tells which",
     "proc-refused": "in a container, run with an unmasked /proc: podman run --security-opt unmask=ALL",
@@ -54,4 +59,8 @@ def refusal(reference: str, message: str, cause: str | None, detail: tuple[str, 
     if reference in _OF_THE_STEP:
         return StepError(reference, message, cause=cause, detail=detail)
     hint = _HINTS.get(reference, "run `doctor` to see what this host lacks")
+    failed = examine_namespaces(HostFacts.of_this_process()) if reference in _OF_THE_HOST else ()
+    for check in [check for check in failed if check.state is State.FAILED]:
+        detail = (*detail, f"{check.name}: {check.found}")
+        hint = check.mend or hint
     return SandboxError(reference, message, cause=cause, hint=hint, detail=detail)

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from os_image_composer.build.clock import Clock, SystemClock
 from os_image_composer.build.events import Listener, Note, silent
-from os_image_composer.chroot.doctor import Check, State
+from os_image_composer.chroot.check import Check, State
 from os_image_composer.chroot.job import Bind, Completed, Job, MakeSymlink, Tree, WriteFile
 from os_image_composer.chroot.process import Process
 from os_image_composer.chroot.sandbox import Sandbox
@@ -65,6 +65,17 @@ def self_test(
     finally:
         removed = _check("remove", trial.remove)
     return (*checks, removed)
+
+
+def first_failure(sandbox: Sandbox, scratch: Path) -> Check | None:
+    """The first of the proofs that depend on the filesystem which fails, in a quarter of a second."""
+    base = Path(tempfile.mkdtemp(prefix="store-", dir=scratch))
+    trial = _Trial(sandbox, base, SystemClock())
+    try:
+        checks = (_check(name, trial.proofs()[name]) for name in ("program", "owners", "setuid", "removal in a layer"))
+        return next((check for check in checks if check.state is not State.OK), None)
+    finally:
+        trial.remove()
 
 
 def _check(name: str, prove: Callable[[], str]) -> Check:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from os_image_composer.config.findings import check, failure, where
+from os_image_composer.config.id_range import ROOT_ID_RANGE, IdRange
 from os_image_composer.config.network import ClientCertificate, Network, network_of_environment
 from os_image_composer.config.yaml_source import MappingNode, read_yaml
 from os_image_composer.errors import Finding, UsageError
@@ -31,20 +32,6 @@ SYSTEM_FILE = Path("/etc") / NAME / "config.yml"
 MOST_WORKERS = 64
 BUILT_IN = "built in"
 COMMAND_LINE = "command line"
-
-
-@dataclass(frozen=True)
-class IdRange:
-    """Numeric user and group ids of the build host that stand for those inside an image."""
-
-    start: int
-    count: int
-
-
-# For a build by root only, who has no range of subordinate ids. 2,000,000,000 lies between the ranges that
-# systemd hands out (its UIDS-GIDS document leaves 1879048192 to 2147352575 unused) and above all that shadow-utils
-# gives to users (SUB_UID_MAX 600100000).
-ROOT_ID_RANGE = IdRange(2_000_000_000, 65536)
 
 
 @dataclass(frozen=True)
