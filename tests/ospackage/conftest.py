@@ -9,6 +9,7 @@ import pytest
 
 from os_image_composer.build.clock import FixedClock
 from os_image_composer.build.events import silent
+from os_image_composer.config.network import Network
 from os_image_composer.config.spec import PackageGroup
 from os_image_composer.ospackage.deb.resolver import DebResolver
 from os_image_composer.ospackage.resolve import Repository, Resolution, SetRequest
@@ -31,7 +32,7 @@ def server(repository: DebRepository) -> Iterator[Server]:
 
 @pytest.fixture
 def transport() -> Iterator[HttpTransport]:
-    with HttpTransport(timeout=0.3) as door:
+    with HttpTransport(Network(timeout=0.3)) as door:
         yield door
 
 

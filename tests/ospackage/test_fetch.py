@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.build.events import Event, Note, Transferred, silent
+from os_image_composer.config.network import Network
 from os_image_composer.errors import FetchError, StoreError, TrustError
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.fetch import Wanted, fetch_files
@@ -29,7 +30,7 @@ def wanted(repository: DebRepository, server: Server, resolve: Resolve) -> Wante
     repository.add(deb("big", files={"./big": os.urandom(300_000)}, form="")).write()
     (package,) = resolve("big").sets["image"].packages()
     server.requests.clear()
-    return Wanted(f"{server.url}/{package.path}", package.sha256, package.size, package.name)
+    return Wanted((f"{server.url}/{package.path}",), package.sha256, package.size, package.name)
 
 
 def fetch(wanted: Wanted, cache: PackageCache, transport: HttpTransport) -> list[Event]:
@@ -146,7 +147,7 @@ def test_download_that_always_ends_early_is_an_error(
 def test_stalled_server_is_given_up(wanted: Wanted, cache: PackageCache, server: Server) -> None:
     server.stall, server.ranges = True, False
     start = time.monotonic()
-    with HttpTransport(timeout=0.05) as transport, pytest.raises(TransientFetchError):
+    with HttpTransport(Network(timeout=0.05)) as transport, pytest.raises(TransientFetchError):
         fetch(wanted, cache, transport)
     assert time.monotonic() - start < 3
     assert not cache.has(wanted.sha256)
@@ -163,7 +164,7 @@ def test_server_that_is_busy_for_a_moment_is_asked_again(
 def test_missing_package_is_asked_for_once(
     wanted: Wanted, cache: PackageCache, transport: HttpTransport, server: Server
 ) -> None:
-    gone = Wanted(wanted.url + "x", wanted.sha256, wanted.size, "gone")
+    gone = Wanted((wanted.urls[0] + "x",), wanted.sha256, wanted.size, "gone")
     with pytest.raises(FetchError) as caught:
         fetch(gone, cache, transport)
     assert caught.value.reference == "not-found"
@@ -206,7 +207,7 @@ def test_redirect_is_followed_but_never_to_a_file(
     wanted: Wanted, cache: PackageCache, transport: HttpTransport, server: Server, repository: DebRepository
 ) -> None:
     with served(repository.root) as other:
-        server.redirect = wanted.url.replace(server.url, other.url)
+        server.redirect = wanted.urls[0].replace(server.url, other.url)
         fetch(wanted, cache, transport)
         assert cache.has(wanted.sha256)
     server.redirect = repository.pool_path(repository.packages[0]).as_uri()
@@ -227,7 +228,7 @@ def test_memory_transport_gives_what_it_holds() -> None:
 def test_first_failure_gives_the_other_downloads_up(
     wanted: Wanted, cache: PackageCache, transport: HttpTransport
 ) -> None:
-    gone = Wanted(wanted.url + "x", "0" * 64, 10, "gone")
+    gone = Wanted((wanted.urls[0] + "x",), "0" * 64, 10, "gone")
     with pytest.raises(FetchError) as caught:
         fetch_files([wanted, gone], cache, transport, silent, pause=lambda _: None)
     assert caught.value.reference == "not-found"

@@ -9,11 +9,14 @@ with served(repository.root) as server:
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import gzip
 import hashlib
 import http.server
 import io
 import lzma
+import ssl
 import tarfile
 import threading
 import time
@@ -232,7 +235,9 @@ class DebRepository:
 @dataclass
 class Server:
     """A web server on loopback; the switches make it misbehave. `cut` gives a file's first bytes only, for the next
-    so many answers; `stall` answers with half of the file and then with nothing until the client gives up."""
+    so many answers; `stall` answers with half of the file and then with nothing until the client gives up; `trickle`
+    gives a byte every so many seconds; `endless` never stops giving; `user` is demanded where it is set, and
+    `authorizations` are the headers that came."""
 
     url: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)  # path, Range header
@@ -241,11 +246,15 @@ class Server:
     stall: bool = False
     failures: int = 0  # so many next requests get status 503
     redirect: str = ""
+    trickle: float = 0.0
+    endless: bool = False
+    user: tuple[str, str] | None = None
+    authorizations: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def served(root: Path) -> Iterator[Server]:
-    """Files below `root` over HTTP."""
+def served(root: Path, context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Files below `root` over HTTP, or over HTTPS with the server's side of TLS."""
     server = Server()
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -258,7 +267,11 @@ def served(root: Path) -> Iterator[Server]:
             wanted = self.headers.get("Range", "")
             server.requests.append((self.path, wanted))
             file = root / self.path.lstrip("/")
-            if server.redirect:
+            said = self.headers.get("Authorization", "")
+            server.authorizations += [said] if said else []
+            if server.user and said != "Basic " + base64.b64encode(":".join(server.user).encode()).decode():
+                self._empty(401, ("WWW-Authenticate", "Basic"))
+            elif server.redirect:
                 self._empty(302, ("Location", server.redirect))
             elif server.failures:
                 server.failures -= 1
@@ -280,12 +293,20 @@ def served(root: Path) -> Iterator[Server]:
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
             body = data[start:]
+            if server.endless:
+                self._endless()
+                return
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             if server.cut:
                 server.cut -= 1
                 self.wfile.write(body[: len(body) // 2])
                 self.close_connection = True
+            elif server.trickle:
+                for byte in body:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    time.sleep(server.trickle)
             elif server.stall:
                 self.wfile.write(body[: len(body) // 2])
                 self.wfile.flush()
@@ -294,11 +315,27 @@ def served(root: Path) -> Iterator[Server]:
             else:
                 self.wfile.write(body)
 
+        def _endless(self) -> None:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            block = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+            with contextlib.suppress(OSError):  # until the client has enough
+                while True:
+                    self.wfile.write(block)
+            self.close_connection = True
+
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):  # a client that goes away, or that TLS refused
+                super().handle()
+
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     httpd.daemon_threads = True
+    if context is not None:
+        # The handshake is done by the thread of the connection, so that one that fails stops nobody.
+        httpd.socket = context.wrap_socket(httpd.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
-    server.url = f"http://127.0.0.1:{httpd.server_address[1]}"
+    server.url = f"{'https' if context else 'http'}://127.0.0.1:{httpd.server_address[1]}"
     try:
         yield server
     finally:

@@ -42,7 +42,7 @@ class Network:
     ca_bundle: Path | None = None
     credentials: Path | None = None
     client_certificate: ClientCertificate | None = None
-    timeout: int = TIMEOUT
+    timeout: float = TIMEOUT
 
     def proxy_for(self, url: str) -> str | None:
         """The proxy through which `url` is asked for, None when it is asked directly."""

@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 from os_image_composer.build.events import Listener, Note, Transferred, silent
-from os_image_composer.errors import TrustError
+from os_image_composer.errors import ComposerError, TrustError
 from os_image_composer.ospackage.cache import BLOCK, PackageCache, writing
 from os_image_composer.ospackage.lock import LockedPackage
-from os_image_composer.ospackage.retry import retried
+from os_image_composer.ospackage.retry import first_that_works, retried
 from os_image_composer.ospackage.transport import TransientFetchError, Transport
 
 WORKERS = 8
@@ -25,24 +25,25 @@ _EVERY = 1 << 20  # bytes between two events
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file by the SHA-256 and size (bytes) it must have. `what` is its name for people."""
+    """A file by the SHA-256 and size (bytes) it must have, and where it may be had, the preferred mirror first.
+    `what` is its name for people."""
 
-    url: str
+    urls: tuple[str, ...]
     sha256: str
     size: int
     what: str
 
 
 def fetch_packages(
-    wanted: Sequence[tuple[str, LockedPackage]],
+    wanted: Sequence[tuple[tuple[str, ...], LockedPackage]],
     cache: PackageCache,
     transport: Transport,
     listener: Listener = silent,
     workers: int = WORKERS,
     pause: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Have every package, given with its URL, in the cache. Raises what `fetch_files` raises."""
-    files = [Wanted(url, p.sha256, p.size, f"{p.name} {p.version}") for url, p in wanted]
+    """Have every package, given with its URLs, in the cache. Raises what `fetch_files` raises."""
+    files = [Wanted(urls, p.sha256, p.size, f"{p.name} {p.version}") for urls, p in wanted]
     fetch_files(files, cache, transport, listener, workers, pause, "packages")
 
 
@@ -57,8 +58,9 @@ def fetch_files(
 ) -> None:
     """Have every file in the cache, each one's bytes checked in this call, also those that were there.
 
-    Raises TrustError `wrong-bytes` for a file that is not what was signed, FetchError for what the mirror does not
-    give; then the other downloads are given up. `together` is what all of them are called where progress is told;
+    A mirror that cannot be reached, does not have a file or has wrong bytes in it gives way to the next. Raises
+    TrustError `wrong-bytes` for a file that is not what was signed, FetchError for what no mirror gives; then the
+    other downloads are given up. `together` is what all of them are called where progress is told;
     without it the file that came last is named. Unfinished downloads are kept for the next try, wrong ones never.
     """
     unique = list({w.sha256: w for w in wanted}.values())
@@ -93,6 +95,7 @@ class _Run:
         self.total, self.files, self.together = total, files, together
         self.received = 0
         self.stop = threading.Event()
+        self.silent: set[str] = set()  # hosts that were not reached: asked last from then on
         self._lock = threading.Lock()
 
     def fetch(self, wanted: Wanted) -> None:
@@ -102,7 +105,23 @@ class _Run:
             # Another process may have finished it while this one waited for the lock.
             if self._cached(wanted):
                 return
-            retried(lambda: self._download(wanted, file), wanted.what, self.listener, self.pause, self.stop.is_set)
+            self._from_any(wanted, file)
+
+    def _from_any(self, wanted: Wanted, file: BinaryIO) -> None:
+        def from_one(url: str, attempts: int) -> None:
+            def once() -> None:
+                self._download(wanted, url, file)
+
+            retried(once, wanted.what, self.listener, self.pause, self.stop.is_set, attempts)
+
+        def passed_over(url: str, error: ComposerError) -> None:
+            if isinstance(error, TransientFetchError):
+                self.silent.add(urlsplit(url).netloc)
+            with writing(self.cache.root):
+                file.truncate(0)  # whose bytes these are is not known any more
+
+        urls = sorted(wanted.urls, key=lambda url: urlsplit(url).netloc in self.silent)
+        first_that_works(urls, from_one, wanted.what, self.listener, passed_over, self.stop.is_set)
 
     def _cached(self, wanted: Wanted) -> bool:
         if not self.cache.has(wanted.sha256):
@@ -115,14 +134,14 @@ class _Run:
         self._advance(wanted, wanted.size)
         return True
 
-    def _download(self, wanted: Wanted, file: BinaryIO) -> None:
+    def _download(self, wanted: Wanted, url: str, file: BinaryIO) -> None:
         path = self.cache.partial_path(wanted.sha256)
         digest, have = _hash_existing(file, wanted.size)
         counted = have
         self._advance(wanted, have)
         try:
             if have < wanted.size:
-                with self.transport.open(wanted.url, limit=wanted.size, offset=have) as reply:
+                with self.transport.open(url, limit=wanted.size, offset=have) as reply:
                     if reply.offset != have:  # the server does not know ranges: from the start
                         with writing(path.parent):
                             file.truncate(0)
@@ -141,8 +160,8 @@ class _Run:
                 file.flush()
             if have < wanted.size:
                 cause = f"the connection ended after {have} of {wanted.size} bytes"
-                raise TransientFetchError("mirror-unavailable", f"cannot fetch {wanted.url}", cause=cause)
-            _check(wanted, digest.hexdigest(), path)
+                raise TransientFetchError("mirror-unavailable", f"cannot fetch {url}", cause=cause)
+            _check(wanted, url, digest.hexdigest(), file)
             self.cache.add(path, wanted.sha256)
         except BaseException:
             self._advance(wanted, -counted)
@@ -170,12 +189,12 @@ def _hash_existing(file: BinaryIO, size: int) -> tuple[hashlib._Hash, int]:
     return digest, have
 
 
-def _check(wanted: Wanted, actual: str, path: Path) -> None:
+def _check(wanted: Wanted, url: str, actual: str, file: BinaryIO) -> None:
     if actual != wanted.sha256:
-        path.unlink(missing_ok=True)
+        file.truncate(0)
         raise TrustError(
             "wrong-bytes",
-            f"{wanted.url} is not the {wanted.what} that was signed",
+            f"{url} is not the {wanted.what} that was signed",
             cause=f"SHA-256 {actual} instead of {wanted.sha256}",
             hint="nothing of it was kept; another mirror may be in order",
         )

@@ -70,7 +70,7 @@ def read_index(source: IndexSource, root: Path, transport: Transport, listener: 
 def _fetch(source: IndexSource, cache: PackageCache, transport: Transport, listener: Listener) -> None:
     for url in source.urls:
         try:
-            wanted = Wanted(url, source.packed_sha256, source.packed_size, source.what)
+            wanted = Wanted((url,), source.packed_sha256, source.packed_size, source.what)
             fetch_files([wanted], cache, transport, listener)
             return
         except FetchError as error:

@@ -6,7 +6,7 @@ The file is JSON with sorted keys, one value a line, so that a review shows what
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -81,9 +81,13 @@ class Lock:
     repositories: tuple[LockedRepository, ...]
     sets: Mapping[str, PackageSet]
 
-    def url(self, package: LockedPackage) -> str:
-        base = next(r.url for r in self.repositories if r.name == package.repository)
-        return f"{base.rstrip('/')}/{package.path}"
+    def urls(self, package: LockedPackage, mirrors: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
+        """Where the package may be had: at the mirror whose metadata named it, then at those of `mirrors`, which are
+        by the name of a repository."""
+        own = next(r for r in self.repositories if r.name == package.repository)
+        further = (mirrors or {}).get(own.name.partition("/")[0], ())
+        bases = dict.fromkeys(url.rstrip("/") for url in (own.url, *further))
+        return tuple(f"{base}/{package.path}" for base in bases)
 
 
 def dump_lock(lock: Lock) -> str:

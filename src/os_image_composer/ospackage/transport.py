@@ -1,13 +1,12 @@
 """The one door to HTTP: a stream of bytes for a URL, from an offset on.
 
-`http:`, `https:` and `file:` URLs. TLS is 1.2 or newer, a redirect never leads from https to http or to a file, and
-no download gives more than the limit it was asked with. What went wrong is a FetchError; one that a second try may
-mend is a TransientFetchError.
+`http:`, `https:` and `file:` URLs. A redirect never leads from https to http or to a file, and no download gives more
+than the limit it was asked with. What went wrong is a FetchError; one that a second try may mend is a
+TransientFetchError.
 """
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,18 +16,19 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import httpx
 
-from os_image_composer import __version__
+from os_image_composer.build.clock import Clock, SystemClock
+from os_image_composer.config.network import Network
 from os_image_composer.errors import FetchError
+from os_image_composer.ospackage.http_failure import TransientFetchError, failure_of, proxy_refused
+from os_image_composer.ospackage.routes import Routes
 
-USER_AGENT = f"os-image-composer/{__version__}"
+__all__ = ["HttpTransport", "MemoryTransport", "Reply", "TransientFetchError", "Transport"]
+
 CHUNK = 1 << 18
 REDIRECTS = 5
+SLOWEST = 100  # bytes a second
 _NOT_THERE = (404, 410)
 _TRY_AGAIN = (408, 425, 429)
-
-
-class TransientFetchError(FetchError):
-    """A failure of the network or the server that may be gone at the next try."""
 
 
 @dataclass(frozen=True)
@@ -46,31 +46,16 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """HTTP/1.1 with kept connections; safe to use from several threads. `timeout` is in seconds, for a
-    connection and for each read; `ca_bundle` replaces the host's certificate authorities; `proxy` is a URL."""
+    """HTTP/1.1 with kept connections; safe to use from several threads. Raises UsageError where a file that the
+    network settings name cannot be used."""
 
-    def __init__(
-        self,
-        *,
-        timeout: float = 30.0,
-        connections: int = 16,
-        ca_bundle: Path | None = None,
-        proxy: str | None = None,
-    ) -> None:
-        context = ssl.create_default_context(cafile=str(ca_bundle) if ca_bundle else None)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        self._client = httpx.Client(
-            verify=context,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            follow_redirects=False,
-            trust_env=False,  # the environment is read in config/settings only
-            proxy=proxy,
-        )
+    def __init__(self, network: Network | None = None, *, connections: int = 16, clock: Clock | None = None) -> None:
+        self._network = network or Network()
+        self._routes = Routes(self._network, connections)
+        self._clock = clock or SystemClock()
 
     def close(self) -> None:
-        self._client.close()
+        self._routes.close()
 
     def __enter__(self) -> HttpTransport:
         return self
@@ -89,18 +74,21 @@ class HttpTransport:
             raise FetchError("unknown-scheme", f"cannot fetch {url}", cause=f"no {scheme or 'such'} transport")
         try:
             with self._response(url, offset) as response:
-                start = _start(url, response, offset)
+                start = _start(url, response, offset, self._routes.knows(url))
                 _refuse_length(url, response, start, limit)
-                yield _bounded(url, start, limit, response.iter_raw())  # as it comes: a cut connection loses nothing
+                # Raw, as it comes: a cut connection loses nothing.
+                chunks = _steady(url, response.iter_raw(), self._network.timeout, self._clock)
+                yield _bounded(url, start, limit, chunks)
         except httpx.HTTPError as error:
-            cause = str(error) or type(error).__name__
-            raise TransientFetchError("mirror-unavailable", f"cannot fetch {url}", cause=cause) from error
+            raise failure_of(error, url, self._network.proxy_for(url)) from error
 
     @contextmanager
     def _response(self, url: str, offset: int) -> Iterator[httpx.Response]:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
+        first = urlsplit(url).netloc
         for _ in range(REDIRECTS + 1):
-            with self._client.stream("GET", url, headers=headers) as response:
+            route = self._routes.to(url, redirected=urlsplit(url).netloc != first)
+            with route.client.stream("GET", url, headers=headers, auth=route.auth) as response:
                 if not response.is_redirect:
                     yield response
                     return
@@ -110,13 +98,31 @@ class HttpTransport:
 
 def _redirected(url: str, location: str) -> str:
     target = urljoin(url, location)
-    old, new = urlsplit(url).scheme, urlsplit(target).scheme
-    if new not in ("http", "https") or (old == "https" and new == "http"):
-        raise FetchError("insecure-redirect", f"{url} redirects to {target}", cause=f"{old} must not lead to {new}")
+    old, new = urlsplit(url), urlsplit(target)
+    if new.scheme not in ("http", "https") or (old.scheme == "https" and new.scheme == "http"):
+        raise FetchError(
+            "insecure-redirect", f"{url} redirects to {target}", cause=f"{old.scheme} must not lead to {new.scheme}"
+        )
+    if "@" in new.netloc:
+        raise FetchError("insecure-redirect", f"{url} redirects to a URL with a user name", cause=new.hostname)
     return target
 
 
-def _start(url: str, response: httpx.Response, offset: int) -> int:
+def _steady(url: str, chunks: Iterator[bytes], seconds: float, clock: Clock) -> Iterator[bytes]:
+    """Gives a server up that trickles: each wait for bytes has a limit, so has how few of them may come."""
+    since, received = clock.elapsed(), 0
+    for chunk in chunks:
+        received += len(chunk)
+        passed = clock.elapsed() - since
+        if passed >= seconds:
+            if received < SLOWEST * passed:
+                cause = f"{received} bytes in {passed:.0f} seconds"
+                raise TransientFetchError("mirror-unavailable", f"cannot fetch {url}", cause=cause)
+            since, received = clock.elapsed(), 0
+        yield chunk
+
+
+def _start(url: str, response: httpx.Response, offset: int, known: bool) -> int:
     status = response.status_code
     if status == 200:
         return 0
@@ -132,7 +138,14 @@ def _start(url: str, response: httpx.Response, offset: int) -> int:
         )
     if status in _TRY_AGAIN or status >= 500 or status in (206, 416):
         raise TransientFetchError("mirror-unavailable", f"cannot fetch {url}", cause=cause)
-    raise FetchError("mirror-refused", f"cannot fetch {url}", cause=cause)
+    if status == 407:
+        raise proxy_refused(url, cause)
+    hint = None
+    if status in (401, 403) and known and url.startswith("http:"):
+        hint = "the password for this host is sent over https only"
+    elif status in (401, 403):
+        hint = "a user name and password belong into the file that the setting `network.credentials` names"
+    raise FetchError("mirror-refused", f"cannot fetch {url}", cause=cause, hint=hint)
 
 
 def _refuse_length(url: str, response: httpx.Response, start: int, limit: int) -> None:

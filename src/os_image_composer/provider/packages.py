@@ -30,7 +30,8 @@ class _Content:
 
 
 class LockedPackages:
-    """`chroot.services.Packages` over a lock, the download cache and the network."""
+    """`chroot.services.Packages` over a lock, the download cache and the network; `mirrors` are further URLs by the
+    name of a repository."""
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class LockedPackages:
         transport: Transport,
         listener: Listener,
         workers: int,
+        mirrors: Mapping[str, Sequence[str]],
     ) -> None:
         self.lock = lock
         self.family = family
@@ -47,6 +49,7 @@ class LockedPackages:
         self.transport = transport
         self.listener = listener
         self.workers = workers
+        self.mirrors = mirrors
         self._by_digest: dict[str, LockedPackage] = {
             p.sha256: p for packages in lock.sets.values() for p in packages.packages()
         }
@@ -55,7 +58,7 @@ class LockedPackages:
 
     def files(self, packages: Sequence[PackageFile]) -> Mapping[str, Path]:
         locked = [self._by_digest[p.sha256] for p in packages]
-        wanted = [(self.lock.url(p), p) for p in locked]
+        wanted = [(self.lock.urls(p, self.mirrors), p) for p in locked]
         with self._one:
             fetch_packages(wanted, self.cache, self.transport, self.listener, self.workers)
         return {p.sha256: self.cache.path(p.sha256) for p in locked}

@@ -145,7 +145,7 @@ class Provider:
             store.scratch.folder(name),
         ):
             shelf = self._shelf(preparation, folder)
-            with HttpTransport() as transport:
+            with HttpTransport(self.settings.network) as transport:
                 execution = Execution(
                     preparation.plan,
                     store,
@@ -196,7 +196,7 @@ class Provider:
         sets: dict[str, PackageSet] = {}
         repositories: list[LockedRepository] = []
         epoch = 0
-        with HttpTransport() as transport:
+        with HttpTransport(self.settings.network) as transport:
             for demand in demands:
                 family = family_for(demand.distribution.family)
                 cache = self.settings.cache_dir / "metadata"
@@ -241,7 +241,8 @@ class Provider:
     def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
         cache = PackageCache(self.settings.cache_dir / "packages")
         workers, listener = self.settings.workers, self.services.listener
-        packages = LockedPackages(preparation.lock, self.family, cache, transport, listener, workers)
+        mirrors = {r.name: r.urls for d in self._demands(preparation.spec) for r in d.repositories}
+        packages = LockedPackages(preparation.lock, self.family, cache, transport, listener, workers, mirrors)
         return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
 
 

@@ -119,7 +119,9 @@ def check_release(release: Release, suite: str, what: str, now: float, newest_se
             "metadata-rollback",
             f"{what} is older than what this repository gave before",
             cause=f"{_say(release.date)} instead of {_say(newest_seen)}",
-            hint="the mirror is stale or somebody replays old metadata: try again later or name another mirror",
+            hint="the mirror is stale or somebody replays old metadata: try again later or name another mirror; where "
+            f"going back is meant, write `repositories: {{{what.partition('/')[0]}: {{accept_older_metadata: true}}}}` "
+            "into the settings file",
         )
 
 

@@ -44,7 +44,7 @@ class DebResolver:
                 for r, s in wanted
             ]
             suites = [future.result() for future in futures]
-        NewestDates(self._cache_dir).note({s.directory: s.locked.date for s in suites})
+        NewestDates(self._cache_dir).note({s.memory: s.locked.date for s in suites})
         return suites
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from os_image_composer.build.clock import Clock
-from os_image_composer.build.events import Listener
+from os_image_composer.build.events import Listener, Note
 from os_image_composer.errors import FetchError
 from os_image_composer.ospackage.deb.candidates import pin_of
 from os_image_composer.ospackage.deb.index import index_sources
@@ -19,8 +19,8 @@ from os_image_composer.ospackage.keys import keyring_of
 from os_image_composer.ospackage.lock import LockedRepository
 from os_image_composer.ospackage.openpgp import verify_cleartext
 from os_image_composer.ospackage.resolve import Repository
-from os_image_composer.ospackage.retry import retried
-from os_image_composer.ospackage.seen import NewestDates
+from os_image_composer.ospackage.retry import first_that_works, retried
+from os_image_composer.ospackage.seen import NewestDates, memory_key
 from os_image_composer.ospackage.transport import Transport
 
 MAX_INRELEASE = 8 << 20  # bytes; Debian's have 150 kB
@@ -28,10 +28,10 @@ MAX_INRELEASE = 8 << 20  # bytes; Debian's have 150 kB
 
 @dataclass(frozen=True)
 class ReadSuite:
-    """`directory` is the suite's URL."""
+    """`memory` is what its date is remembered by."""
 
     locked: LockedRepository
-    directory: str
+    memory: str
     indexes: tuple[SuiteIndex, ...]
 
 
@@ -44,28 +44,39 @@ def read_suite(
     clock: Clock,
     listener: Listener,
 ) -> ReadSuite:
-    """Raises TrustError, MetadataError, FetchError; nothing that was refused stays under `root`. The date is noted
-    by the caller, once everything was accepted."""
-    directory = f"{repository.url}/dists/{suite}"
+    """From the first mirror that has it as it was signed, not expired and not older than what was seen. Raises
+    TrustError, MetadataError, FetchError; nothing that was refused stays under `root`. The date is noted by the
+    caller, once everything was accepted."""
     what = f"{repository.name}/{suite}"
     keyring = keyring_of(repository, what, root, transport, clock.now(), listener)
-    document = _fetch_inrelease(f"{directory}/InRelease", transport, listener)
-    signed = verify_cleartext(document, f"{what} InRelease", keyring)
-    release = parse_release(signed.text, f"{what} InRelease")
-    check_release(release, suite, f"{what} InRelease", clock.now(), NewestDates(root).of(directory))
-    return ReadSuite(
-        LockedRepository(
-            name=what,
-            url=repository.url,
-            suite=suite,
-            date=release.date,
-            valid_until=release.valid_until,
-            metadata_sha256=hashlib.sha256(document).hexdigest(),
-            signers=signed.signers,
-        ),
-        directory,
-        _indexes(release, directory, repository, arch, what, root, transport, listener),
-    )
+    memory = memory_key(repository, suite)
+    newest = NewestDates(root).of(memory)
+
+    def read(url: str, attempts: int) -> ReadSuite:
+        directory = f"{url}/dists/{suite}"
+        document = _fetch_inrelease(f"{directory}/InRelease", transport, listener, attempts)
+        signed = verify_cleartext(document, f"{what} InRelease", keyring)
+        release = parse_release(signed.text, f"{what} InRelease")
+        check_release(
+            release, suite, f"{what} InRelease", clock.now(), None if repository.accept_older_metadata else newest
+        )
+        if newest is not None and release.date < newest:
+            listener(Note("warning", f"{what}: {url} went back to older metadata, as the settings allow"))
+        return ReadSuite(
+            LockedRepository(
+                name=what,
+                url=url,
+                suite=suite,
+                date=release.date,
+                valid_until=release.valid_until,
+                metadata_sha256=hashlib.sha256(document).hexdigest(),
+                signers=signed.signers,
+            ),
+            memory,
+            _indexes(release, directory, repository, arch, what, root, transport, listener),
+        )
+
+    return first_that_works(repository.urls, read, what, listener)
 
 
 def _indexes(
@@ -85,13 +96,13 @@ def _indexes(
     return tuple(SuiteIndex(text, what, pin, source.what) for text, source in zip(texts, sources, strict=True))
 
 
-def _fetch_inrelease(url: str, transport: Transport, listener: Listener) -> bytes:
+def _fetch_inrelease(url: str, transport: Transport, listener: Listener, attempts: int) -> bytes:
     def once() -> bytes:
         with transport.open(url, limit=MAX_INRELEASE) as reply:
             return b"".join(reply.chunks)
 
     try:
-        return retried(once, url, listener)
+        return retried(once, url, listener, attempts=attempts)
     except FetchError as error:
         if error.reference == "not-found":
             error.hint = "check the mirror's URL and the suite's name"
