@@ -137,7 +137,7 @@ class _Run:
     def _download(self, wanted: Wanted, url: str, file: BinaryIO) -> None:
         path = self.cache.partial_path(wanted.sha256)
         digest, have = _hash_existing(file, wanted.size)
-        counted = have
+        counted = left = have
         self._advance(wanted, have)
         try:
             if have < wanted.size:
@@ -145,7 +145,7 @@ class _Run:
                     if reply.offset != have:  # the server does not know ranges: from the start
                         with writing(path.parent):
                             file.truncate(0)
-                        digest, have = hashlib.sha256(), 0
+                        digest, have, left = hashlib.sha256(), 0, 0
                     for chunk in reply.chunks:
                         if self.stop.is_set():
                             raise TransientFetchError("given-up", f"{wanted.what} was given up")
@@ -161,7 +161,7 @@ class _Run:
             if have < wanted.size:
                 cause = f"the connection ended after {have} of {wanted.size} bytes"
                 raise TransientFetchError("mirror-unavailable", f"cannot fetch {url}", cause=cause)
-            _check(wanted, url, digest.hexdigest(), file)
+            _check(wanted, url, digest.hexdigest(), file, left)
             self.cache.add(path, wanted.sha256)
         except BaseException:
             self._advance(wanted, -counted)
@@ -189,9 +189,14 @@ def _hash_existing(file: BinaryIO, size: int) -> tuple[hashlib._Hash, int]:
     return digest, have
 
 
-def _check(wanted: Wanted, url: str, actual: str, file: BinaryIO) -> None:
+def _check(wanted: Wanted, url: str, actual: str, file: BinaryIO, left: int) -> None:
+    """`left` bytes were there from an earlier try, of this mirror or another: nobody is blamed for these."""
     if actual != wanted.sha256:
         file.truncate(0)
+        if left:
+            raise TransientFetchError(
+                "mirror-unavailable", f"cannot fetch {url}", cause=f"{left} bytes from an earlier try are wrong"
+            )
         raise TrustError(
             "wrong-bytes",
             f"{url} is not the {wanted.what} that was signed",
