@@ -10,9 +10,11 @@ from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Bind, Job, MountedTree, Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
+from os_image_composer.formats.pe import content, parse_pe, room_of
+from os_image_composer.formats.window import Window
 from os_image_composer.image.initrd import INITRD
 from os_image_composer.image.kernel import Kernel, find_kernel
-from os_image_composer.image.pe import check_uki, content, parse_pe, room_of
+from os_image_composer.image.pe import check_uki
 
 UKI = "linux.efi"
 LOADER = "loader.efi"
@@ -85,7 +87,7 @@ class MakeUki:
 def _sbat(stub: Path) -> tuple[str, ...]:
     """ukify writes the stub's SBAT lines and its own over the stub's section without asking how far the section
     reaches in memory. The stub of systemd 252 has 256 bytes there, and lacks room for more lines than its own."""
-    data = stub.read_bytes()
+    data = Window.of(stub.read_bytes())
     try:
         image = parse_pe(data)
         fits = len(content(image, data, ".sbat").rstrip(b"\0")) + len(_SBAT_OF_UKIFY) <= room_of(image, ".sbat")
