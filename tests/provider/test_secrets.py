@@ -13,7 +13,7 @@ from os_image_composer.provider.secrets import hash_passwords
 def user(name: str, password: str | None = None, password_hash: str | None = None) -> User:
     plain = Secret(password) if password is not None else None
     hashed = Secret(password_hash) if password_hash is not None else None
-    return User(name, plain, hashed, (), False, None, None)
+    return User(name, plain, hashed)
 
 
 def test_same_password_gives_the_same_hash_again_and_another_a_new_one(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_two_builds_at_once_agree_on_one_hash(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from os_image_composer.config.spec import Secret, User;"
         "from os_image_composer.provider.secrets import hash_passwords;"
-        "user = User('a', Secret('one'), None, (), False, None, None);"
+        "user = User('a', Secret('one'));"
         "print(*hash_passwords([user], Path(sys.argv[1])).hashes.values())"
     )
     source = str(Path(__file__).parents[2] / "src")

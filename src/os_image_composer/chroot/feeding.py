@@ -85,8 +85,8 @@ def told(edit: Edit) -> dict[str, Any]:
         case WriteFile(path, content, mode, uid, gid):
             size = len(content)
             return {"kind": "write", "path": path, "mode": mode, "uid": uid, "gid": gid, "size": size}
-        case MakeDirectory(path, mode):
-            return {"kind": "directory", "path": path, "mode": mode}
+        case MakeDirectory(path, mode, uid, gid):
+            return {"kind": "directory", "path": path, "mode": mode, "uid": uid, "gid": gid}
         case MakeSymlink(path, target):
             return {"kind": "symlink", "path": path, "target": target}
         case Remove(pattern):

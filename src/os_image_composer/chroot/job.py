@@ -88,8 +88,12 @@ class WriteFile:
 
 @dataclass(frozen=True)
 class MakeDirectory:
+    """`uid` and `gid` None leave the owner as it is: root's, of a new directory."""
+
     path: str
     mode: int = 0o755
+    uid: int | None = None
+    gid: int | None = None
 
 
 @dataclass(frozen=True)

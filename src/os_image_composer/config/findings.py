@@ -122,7 +122,7 @@ def _finding(detail: ErrorDetails, node: MappingNode, model: type[BaseModel], pr
     context = cast("Mapping[str, str | None]", detail.get("ctx", {}))
     at = context.get("at")
     if at and at != ".":
-        location = (*location, int(at) if at.isdigit() else at)
+        location = (*location, *(int(part) if part.isdigit() else part for part in at.split(".")))
         path = key_path((*prefix, *location)) if not at.isdigit() else path
     message = context.get("message") or detail["msg"]
     origin = where(node, location, key=at == ".")

@@ -33,6 +33,7 @@ REQUIRED = (
 # Lists in which nothing stands twice, and the key that tells their items apart.
 NO_TWICE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("systemConfig", "users"), ("name",)),
+    (("systemConfig", "groups"), ("name",)),
     (("systemConfig", "additionalFiles"), ("final",)),
     (("systemConfig", "packages"), ()),
     (("systemConfig", "kernel", "packages"), ()),

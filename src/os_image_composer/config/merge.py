@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 
+from os_image_composer.config.system_rules import unit
 from os_image_composer.config.yaml_source import Entry, MappingNode, Node, ScalarNode, SequenceNode
 from os_image_composer.errors import Origin
 
@@ -118,6 +119,39 @@ def _keyed_by(*keys: str) -> Rule:
     return rule
 
 
+def _unit_states(parent: Node, child: Node, path: str) -> Node:
+    """Lists of units: a unit that the child names, in whichever list, is no longer in the parent's lists."""
+    if not (isinstance(parent, MappingNode) and isinstance(child, MappingNode)):
+        return child
+    named = {_unit(item) for entry in child.entries for item in _items(entry.node)}
+
+    def without_named(node: Node) -> Node:
+        kept = tuple(item for item in _items(node) if _unit(item) not in named)
+        return SequenceNode(kept, node.origin) if isinstance(node, SequenceNode) else node
+
+    left = tuple(Entry(e.key, e.key_origin, without_named(e.node)) for e in parent.entries)
+    merged = (_merge_lists(entry, child.entry(entry.key)) for entry in left)
+    added = tuple(entry for entry in child.entries if parent.entry(entry.key) is None)
+    return MappingNode((*merged, *added), child.origin)
+
+
+def _merge_lists(parent: Entry, child: Entry | None) -> Entry:
+    return Entry(child.key, child.key_origin, _append(parent.node, child.node, "")) if child else parent
+
+
+def _items(node: Node) -> tuple[Node, ...]:
+    return node.items if isinstance(node, SequenceNode) else ()
+
+
+def _unit(item: Node) -> str:
+    """The whole name of a unit; what is none is found by the check of its file."""
+    text = item.text if isinstance(item, ScalarNode) else ""
+    try:
+        return unit(text)
+    except ValueError:
+        return text
+
+
 RULES: Mapping[str, Rule] = {
     "target": _replace,
     "baseline": _replace,
@@ -129,6 +163,9 @@ RULES: Mapping[str, Rule] = {
     "systemConfig.configurations": _append,
     "systemConfig.users": _keyed_by("name"),
     "systemConfig.users[].groups": _union,
+    "systemConfig.users[].sshAuthorizedKeys": _union,
+    "systemConfig.groups": _keyed_by("name"),
+    "systemConfig.services": _unit_states,
     "systemConfig.additionalFiles": _keyed_by("final"),
     "systemConfig.fde": _replace,
 }

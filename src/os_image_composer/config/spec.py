@@ -82,23 +82,75 @@ class Kernel:
 
 @dataclass(frozen=True)
 class User:
-    """A login account. `password` plain and `password_hash` exclude each other; neither means locked."""
+    """A login account. `password` plain, to be hashed with `hash_algo`, and `password_hash` exclude each other; neither
+    means locked. `password_max_age` is in days."""
 
     name: str
-    password: Secret | None
-    password_hash: Secret | None
-    groups: tuple[str, ...]
-    sudo: bool
-    home: str | None
-    shell: str | None
+    password: Secret | None = None
+    password_hash: Secret | None = None
+    hash_algo: str = "sha512"
+    password_max_age: int | None = None
+    ssh_authorized_keys: tuple[str, ...] = ()
+    uid: int | None = None
+    groups: tuple[str, ...] = ()
+    sudo: bool = False
+    home: str | None = None
+    shell: str | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    name: str
+    gid: int | None
+
+
+@dataclass(frozen=True)
+class Route:
+    """To the network `to` (`default` or address/length) by the router `via`."""
+
+    to: str
+    via: str
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A network interface by its name (or a pattern of names), or by its hardware address where that is given.
+    `addresses` have their prefix length."""
+
+    name: str
+    mac_address: str | None
+    dhcp4: bool
+    dhcp6: bool
+    addresses: tuple[str, ...]
+    routes: tuple[Route, ...]
+    nameservers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Network:
+    backend: str  # systemd-networkd | netplan
+    interfaces: tuple[Interface, ...]
+
+
+@dataclass(frozen=True)
+class ServiceStates:
+    """Units by their whole names."""
+
+    enable: tuple[str, ...]
+    disable: tuple[str, ...]
+    mask: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class AdditionalFile:
-    """A file of the build host (`local`, absolute) that is copied to `final` (absolute, in the image)."""
+    """A file of the build host (`local`, absolute) that is copied to `final` (absolute, in the image). `mode` None is
+    that of the file, reduced to 0755 or 0644; `owner` and `group` are names or numbers of the image."""
 
     local: Path
     final: str
+    mode: int | None
+    owner: str | None
+    group: str | None
 
 
 @dataclass(frozen=True)
@@ -133,10 +185,15 @@ class ImageSpec:
     disk: Disk
     config_name: str
     hostname: str | None
+    timezone: str | None
+    locale: str | None
     package_groups: tuple[PackageGroup, ...]
     bootloader: Bootloader
     kernel: Kernel
     users: tuple[User, ...]
+    groups: tuple[Group, ...]
+    network: Network | None
+    services: ServiceStates
     additional_files: tuple[AdditionalFile, ...]
     configurations: tuple[Configuration, ...]
     origins: Mapping[str, Origin]

@@ -7,51 +7,37 @@ Lists and mappings hold what one file says, or the merge of several; `load` make
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from os_image_composer.config import rules
+from os_image_composer.config import rules, system_rules
 from os_image_composer.config.partition_types import PARTITION_TYPES
-from os_image_composer.config.rules import choice, not_built, pattern, wrong
+from os_image_composer.config.rules import choice, not_built, pattern
+from os_image_composer.config.section import (
+    FieldPath,
+    Later,
+    LaterList,
+    LaterSwitch,
+    Packages,
+    Section,
+    Size,
+    Text,
+)
+from os_image_composer.config.template_accounts import GroupTemplate, UserTemplate
+from os_image_composer.config.template_network import NetworkTemplate
+from os_image_composer.config.template_system import ConfigurationTemplate, FileTemplate, ServicesTemplate
 
 __all__ = [
-    "ConfigurationTemplate",
     "DiskTemplate",
     "ImageTemplate",
     "KernelTemplate",
     "PartitionTemplate",
     "SystemTemplate",
-    "UserTemplate",
 ]
 
-ACCOUNT = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,31}"
-ACCOUNT_HINT = "letters, digits, '.', '_' and '-', at most 32, not beginning with '.' or '-'"
 FILE_SYSTEMS = ("ext4", "fat32", "vfat")
 LATER_FILE_SYSTEMS = ("btrfs", "erofs", "ext2", "ext3", "fat16", "linux-swap", "squashfs", "xfs")
-# What a hash's crypt(5) prefix says about hash_algo.
-PREFIXES = {"sha512": ("$6$",), "sha256": ("$5$",), "bcrypt": ("$2a$", "$2b$", "$2y$")}
-
-Text = Annotated[str, AfterValidator(rules.single_line)]
-Account = Annotated[str, AfterValidator(pattern(ACCOUNT, ACCOUNT_HINT))]
-Package = Annotated[str, AfterValidator(rules.package)]
-FieldPath = Annotated[str, AfterValidator(rules.field_path)]
-Program = Annotated[str, AfterValidator(rules.program)]
-ImageFile = Annotated[str, AfterValidator(rules.image_file)]
-Size = Annotated[int, BeforeValidator(rules.size)]
-Later = Annotated[Any, AfterValidator(not_built())]
-LaterList = Annotated[Any, AfterValidator(not_built(lambda value: value == []))]
-LaterSwitch = Annotated[bool, AfterValidator(not_built(lambda value: not value))]
-Packages = list[Package]
-
-
-class Section(BaseModel):
-    """Strict: an unknown key is an error, and a number is not text. Input is kept out of error texts."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, alias_generator=to_camel, hide_input_in_errors=True
-    )
 
 
 class Metadata(Section):
@@ -213,61 +199,6 @@ class Encryption(Section):
     """How the machine unlocks them."""
 
 
-class UserTemplate(Section):
-    name: Account
-    """The login name."""
-    password: Annotated[str, AfterValidator(rules.password)] | None = None
-    """Plain, or hashed text (crypt(5)); without it nobody can log in with a password."""
-    hash_algo: Annotated[str, AfterValidator(choice(("sha512", "sha256", "bcrypt", "md5")))] | None = Field(
-        None, alias="hash_algo"
-    )
-    """How the password is hashed."""
-    password_max_age: Later = None
-    """Days until the password must be changed."""
-    startup_script: Annotated[str, AfterValidator(not_built(lambda value: value == ""))] | None = None
-    """A program to run at login."""
-    groups: list[Account] = []
-    """Further groups that the user belongs to."""
-    sudo: bool | None = None
-    """Whether the user may run everything as root."""
-    home: FieldPath | None = None
-    """The home folder; `/home/NAME` where it is left out."""
-    shell: Program | None = None
-    """The login shell."""
-
-    @model_validator(mode="after")
-    def hash_is_what_it_says(self) -> UserTemplate:
-        """`hash_algo` describes a hashed password; a plain one is always hashed with SHA-512."""
-        algorithm, password = self.hash_algo, self.password
-        if algorithm == "md5":
-            raise wrong("weak-hash", "cannot be md5, which is not safe", "use sha512", at="hash_algo")
-        if algorithm is None or password is None:
-            return self
-        if not rules.is_hash(password):
-            if algorithm != "sha512":
-                message = f"'{algorithm}' for a plain password is not built yet"
-                hint = "use sha512, or write the password as hashed text"
-                raise wrong("not-built-yet", message, hint, at="hash_algo")
-        elif not password.startswith(PREFIXES[algorithm]):
-            message = f"says {algorithm}, but the password is hashed another way"
-            raise wrong("wrong-value", message, "remove hash_algo: the hash names its method", at="hash_algo")
-        return self
-
-
-class FileTemplate(Section):
-    local: Annotated[str, AfterValidator(rules.single_line)]
-    """The file on the build host; a relative path begins at the template's folder."""
-    final: ImageFile
-    """Where it goes in the image."""
-    stage: Annotated[str, AfterValidator(not_built(lambda value: value == ""))] | None = None
-    """When in the build it is copied."""
-
-
-class ConfigurationTemplate(Section):
-    cmd: Annotated[str, AfterValidator(rules.command)]
-    """A shell command, run inside the image's root after packages, users and files are there."""
-
-
 class SystemTemplate(Section):
     name: (
         Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", "letters, digits, '.', '_', '-'"))]
@@ -277,7 +208,11 @@ class SystemTemplate(Section):
     description: str | None = None
     """What the configuration is for."""
     hostname: Annotated[str, AfterValidator(rules.hostname)] | None = None
-    """The machine's name."""
+    """The machine's name, with its domain where it has one."""
+    timezone: Annotated[str, AfterValidator(system_rules.timezone)] | None = None
+    """The time zone, such as `Europe/Berlin`, from the target's own list of zones."""
+    locale: Annotated[str, AfterValidator(system_rules.locale)] | None = None
+    """The system's language, such as `en_US.UTF-8`; any but `C.UTF-8` needs a package that has or makes locales."""
     initramfs: Later = None
     """A template for the initrd."""
     packages: Packages = []
@@ -291,9 +226,13 @@ class SystemTemplate(Section):
     fde: Annotated[Encryption, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
     """Encrypted partitions."""
     users: list[UserTemplate] = []
-    """Accounts that can log in."""
-    network: Annotated[Any, AfterValidator(not_built(lambda value: value in ({}, {"interfaces": []})))] = None
-    """The network's configuration."""
+    """Accounts to make or, where the image has them, to change."""
+    groups: list[GroupTemplate] = []
+    """Groups to make beside those that packages bring and the one of each user."""
+    network: NetworkTemplate | None = None
+    """The network's interfaces and what configures them."""
+    services: ServicesTemplate | None = None
+    """Which units start at boot. Done last, so it has the last word."""
     additional_files: list[FileTemplate] = []
     """Files of the build host that are copied into the image."""
     configurations: list[ConfigurationTemplate] = []

@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from os_image_composer.config import rules, spec
-from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate, UserTemplate
+from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate
+from os_image_composer.config.template_accounts import UserTemplate
+from os_image_composer.config.template_network import NetworkTemplate
+from os_image_composer.config.template_system import FileTemplate, ServicesTemplate
 from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode
 from os_image_composer.errors import Origin
 
@@ -28,14 +31,17 @@ def image_spec(
         disk=_disk(disk),
         config_name=system.name or "",
         hostname=system.hostname or None,
+        timezone=system.timezone,
+        locale=system.locale,
         package_groups=_package_groups(chain),
         bootloader=_bootloader(system),
         kernel=_kernel(system),
         users=tuple(_user(user) for user in system.users),
+        groups=tuple(spec.Group(group.name, group.gid) for group in system.groups),
+        network=_network(system.network),
+        services=_services(system.services),
         additional_files=tuple(
-            spec.AdditionalFile(
-                local_file(file.local, origins[f"systemConfig.additionalFiles[{index}].local"]), file.final
-            )
+            _file(file, local_file(file.local, origins[f"systemConfig.additionalFiles[{index}].local"]))
             for index, file in enumerate(system.additional_files)
         ),
         configurations=tuple(
@@ -102,11 +108,44 @@ def _user(user: UserTemplate) -> spec.User:
         name=user.name,
         password=None if hashed else secret,
         password_hash=secret if hashed else None,
+        hash_algo=user.hash_algo or "sha512",
+        password_max_age=user.password_max_age,
+        ssh_authorized_keys=tuple(dict.fromkeys(user.ssh_authorized_keys)),
+        uid=user.uid,
         groups=tuple(dict.fromkeys(user.groups)),
         sudo=bool(user.sudo),
         home=user.home,
-        shell=user.shell,
+        shell=user.startup_script or user.shell,
     )
+
+
+def _network(network: NetworkTemplate | None) -> spec.Network | None:
+    if network is None or not network.interfaces:
+        return None
+    interfaces = tuple(
+        spec.Interface(
+            name=interface.name,
+            mac_address=interface.mac_address,
+            dhcp4=interface.dhcp4,
+            dhcp6=interface.dhcp6,
+            addresses=tuple(interface.addresses),
+            routes=tuple(spec.Route(route.to, route.via) for route in interface.routes),
+            nameservers=tuple(interface.nameservers),
+        )
+        for interface in network.interfaces
+    )
+    return spec.Network(network.backend or "systemd-networkd", interfaces)
+
+
+def _services(services: ServicesTemplate | None) -> spec.ServiceStates:
+    if services is None:
+        return spec.ServiceStates((), (), ())
+    return spec.ServiceStates(tuple(services.enable), tuple(services.disable), tuple(services.mask))
+
+
+def _file(file: FileTemplate, local: Path) -> spec.AdditionalFile:
+    mode = int(file.mode.removeprefix("0o"), 8) if file.mode else None
+    return spec.AdditionalFile(local, file.final, mode, file.owner, file.group)
 
 
 def _package_groups(chain: Sequence[tuple[str, MappingNode]]) -> tuple[spec.PackageGroup, ...]:

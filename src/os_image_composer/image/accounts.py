@@ -1,4 +1,4 @@
-"""User accounts, made by the image's own shadow tools (useradd, usermod, chpasswd) inside the image.
+"""User accounts and groups, made by the image's own shadow tools (groupadd, useradd, usermod, chage) inside the image.
 
 A password reaches the image as a crypt(5) hash on standard input, never on a command line. An account without one
 is locked: useradd leaves `!` in its place. shadow takes today's date from SOURCE_DATE_EPOCH.
@@ -6,93 +6,188 @@ is locked: useradd leaves `!` in its place. shadow takes today's date from SOURC
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from os_image_composer.chroot.job import Job, Tree
+from os_image_composer.chroot.job import Edit, Job, MakeDirectory, Tree, WriteFile
 from os_image_composer.chroot.sandbox import Sandbox
+from os_image_composer.config.nearest import did_you_mean
 from os_image_composer.errors import StepError
+from os_image_composer.image.databases import PasswdEntry, read_groups, read_users
+
+# Shells that packages need not list in /etc/shells: they let nobody in, which is what they are for.
+DEFAULT_SHELL = "/bin/bash"
 
 
 @dataclass(frozen=True)
 class Account:
-    """`password` is the SHA-256 of the hash that is set, so that options and plans hold no hash."""
+    """`password` is the SHA-256 of the hash that is set, so that options and plans hold no hash; `max_age` in days;
+    `keys` are lines of authorized_keys."""
 
     name: str
     password: str | None
+    max_age: int | None
+    keys: tuple[str, ...]
+    uid: int | None
     groups: tuple[str, ...]
     home: str | None
     shell: str | None
     sudo: bool
 
 
+@dataclass(frozen=True)
+class AccountGroup:
+    name: str
+    gid: int | None
+
+
+@dataclass(frozen=True)
+class _Shop:
+    """Where accounts are made."""
+
+    sandbox: Sandbox
+    tree: Tree
+    env: Mapping[str, str]
+    say: Callable[[str], None]
+
+    def run(self, argv: tuple[str, ...], what: str, key: str, stdin: bytes = b"") -> None:
+        done = self.sandbox.run(Job(self.tree, argv, env=self.env, stdin=stdin), self.say)
+        if done.status:
+            raise StepError("account-not-made", f"{what} (exit status {done.status})", detail=done.tail(), key=key)
+
+
 def create_accounts(
     sandbox: Sandbox,
     tree: Tree,
+    groups: Sequence[AccountGroup],
     accounts: Sequence[Account],
     hashes: Mapping[str, str],
     env: Mapping[str, str],
     say: Callable[[str], None],
 ) -> None:
-    """Make or change `accounts` in the order given. Raises StepError where a group or shell does not exist."""
+    """Make groups, then make or change `accounts`, in the order given. Raises StepError where a group, a shell or
+    a home does not exist, or an id is taken."""
+    shop = _Shop(sandbox, tree, env, say)
+    for number, group in enumerate(groups):
+        _make_group(shop, group, f"systemConfig.groups[{number}]")
     if not accounts:
         return
-    databases = sandbox.read(tree, ["etc/passwd", "etc/group"])
-    users = _names(databases.get("etc/passwd", b""))
-    groups = _names(databases.get("etc/group", b"")) | {a.name for a in accounts}
-    for number, account in enumerate(accounts):
-        key = f"systemConfig.users[{number}]"
-        _check(sandbox, tree, account, groups, key)
-        done = sandbox.run(Job(tree, _command(account, account.name in users), env=env), say)
-        if done.status:
-            raise StepError("user-not-made", f"user {account.name} could not be made", detail=done.tail(), key=key)
+    keys = [f"systemConfig.users[{number}]" for number in range(len(accounts))]
+    before = read_users(sandbox, tree)
+    for account, key in zip(accounts, keys, strict=True):
+        _make(shop, account, before.get(account.name), key)
+    # Once all are there: a user may be in the group of one that is listed later.
+    there = read_groups(sandbox, tree)
+    for account, key in zip(accounts, keys, strict=True):
+        _join(shop, account, there, key)
     lines = [f"{a.name}:{hashes[a.password]}\n" for a in accounts if a.password is not None]
     if lines:
-        job = Job(tree, ("chpasswd", "--encrypted"), env=env, stdin="".join(lines).encode())
-        done = sandbox.run(job)
-        if done.status:
-            raise StepError("password-not-set", "the passwords could not be set", detail=done.tail())
+        shop.run(("chpasswd", "--encrypted"), "the passwords could not be set", keys[0], "".join(lines).encode())
+    for account, key in zip(accounts, keys, strict=True):
+        if account.max_age is not None:
+            argv = ("chage", "--maxdays", str(account.max_age), account.name)
+            shop.run(argv, f"the password of {account.name} could not be given an age", f"{key}.passwordMaxAge")
+    users = read_users(sandbox, tree)
+    for account, key in zip(accounts, keys, strict=True):
+        if account.keys:
+            _let_in(shop, account, users[account.name], f"{key}.sshAuthorizedKeys")
+        _tell(account, account.name in before, say)
 
 
-def _command(account: Account, exists: bool) -> tuple[str, ...]:
+def _make_group(shop: _Shop, group: AccountGroup, key: str) -> None:
+    found = read_groups(shop.sandbox, shop.tree).get(group.name)
+    if found is not None:
+        if group.gid not in (None, found):
+            raise StepError(
+                "group-exists",
+                f"group {group.name} is in the image with number {found}, not {group.gid}",
+                hint="leave gid out, or choose another name",
+                key=key,
+            )
+        shop.say(f"group {group.name}: is there already")
+        return
+    options = ("--gid", str(group.gid)) if group.gid is not None else ()
+    shop.run(("groupadd", *options, group.name), f"group {group.name} could not be made", key)
+
+
+def _make(shop: _Shop, account: Account, existing: PasswdEntry | None, key: str) -> None:
+    _check(shop, account, existing, key)
     options: list[str] = []
-    if account.home:
-        options += ["--home-dir" if not exists else "--home", account.home]
-    if account.shell or not exists:
-        options += ["--shell", account.shell or "/bin/bash"]
+    if account.uid is not None:
+        options += ["--uid", str(account.uid)]
+    if account.shell or existing is None:
+        options += ["--shell", account.shell or DEFAULT_SHELL]
+    if existing is not None:
+        options += ["--home", account.home] if account.home else []
+        if options:
+            shop.run(("usermod", *options, account.name), f"user {account.name} could not be changed", key)
+        return
+    options += ["--home-dir", account.home] if account.home else []
+    own = ("--gid", account.name) if account.name in read_groups(shop.sandbox, shop.tree) else ("--user-group",)
+    argv = ("useradd", "--create-home", *own, *options, account.name)
+    shop.run(argv, f"user {account.name} could not be made", key)
+
+
+def _join(shop: _Shop, account: Account, there: Iterable[str], key: str) -> None:
+    known = set(there)
+    for group in account.groups:
+        if group not in known:
+            raise StepError(
+                "no-such-group",
+                f"user {account.name} should be in group {group}, which the image does not have",
+                hint=did_you_mean(group, known)
+                or f"add '{group}' to systemConfig.groups, or the package that makes it",
+                key=f"{key}.groups",
+            )
     if account.groups:
-        options += ["--groups", ",".join(account.groups)]
-    if exists:
-        return ("usermod", *(["--append"] if account.groups else []), *options, account.name)
-    return ("useradd", "--create-home", "--user-group", *options, account.name)
+        argv = ("usermod", "--append", "--groups", ",".join(account.groups), account.name)
+        shop.run(argv, f"user {account.name} could not be put into its groups", f"{key}.groups")
 
 
-def _check(sandbox: Sandbox, tree: Tree, account: Account, groups: set[str], key: str) -> None:
-    if account.sudo and not sandbox.glob(tree, "usr/bin/sudo"):
+def _check(shop: _Shop, account: Account, existing: PasswdEntry | None, key: str) -> None:
+    if account.sudo and not shop.sandbox.glob(shop.tree, "usr/bin/sudo"):
         raise StepError(
             "no-sudo",
             f"user {account.name} may use sudo, which is not in the image",
             hint="add the package sudo to systemConfig.packages",
             key=f"{key}.sudo",
         )
-    for group in account.groups:
-        if group not in groups:
-            near = get_close_matches(group, sorted(groups), 1)
-            raise StepError(
-                "no-such-group",
-                f"user {account.name} should be in group {group}, which the image does not have",
-                hint=f"did you mean {near[0]}?" if near else f"add the package that makes group {group}",
-                key=f"{key}.groups",
-            )
-    if account.shell and not sandbox.glob(tree, account.shell.lstrip("/")):
+    if account.shell and not shop.sandbox.glob(shop.tree, account.shell.lstrip("/")):
         raise StepError(
             "no-such-shell",
             f"the shell {account.shell} of user {account.name} is not in the image",
-            hint="add the package that has it to systemConfig.packages",
+            hint="add the package that has it to systemConfig.packages, or the file to systemConfig.additionalFiles",
             key=f"{key}.shell",
+        )
+    if existing is not None and account.uid not in (None, existing.uid):
+        raise StepError(
+            "user-exists",
+            f"user {account.name} is in the image with number {existing.uid}, not {account.uid}",
+            hint="leave uid out: files of the packages belong to the number that is there",
+            key=f"{key}.uid",
         )
 
 
-def _names(database: bytes) -> set[str]:
-    return {line.split(":", 1)[0] for line in database.decode().splitlines() if ":" in line}
+def _let_in(shop: _Shop, account: Account, entry: PasswdEntry, key: str) -> None:
+    """sshd reads the keys only where nobody else can write (sshd_config(5), StrictModes)."""
+    if not shop.sandbox.glob(shop.tree, entry.home.lstrip("/")) or entry.home == "/":
+        raise StepError(
+            "no-home",
+            f"user {account.name} has no home folder for its keys: {entry.home} is not in the image",
+            hint="give the user a home",
+            key=key,
+        )
+    folder = f"{entry.home}/.ssh"
+    text = "".join(f"{line}\n" for line in account.keys)
+    edits: list[Edit] = [
+        MakeDirectory(folder, 0o700, entry.uid, entry.gid),
+        WriteFile(f"{folder}/authorized_keys", text.encode(), 0o600, entry.uid, entry.gid),
+    ]
+    shop.sandbox.edit(shop.tree, edits)
+
+
+def _tell(account: Account, changed: bool, say: Callable[[str], None]) -> None:
+    """For the step's log."""
+    ways = [word for word, there in (("a password", account.password), ("SSH keys", account.keys)) if there]
+    kept = "login as before" if changed else "locked: neither a password nor a key"
+    say(f"user {account.name}: {'changed' if changed else 'made'}, {' and '.join(ways) or kept}")

@@ -22,11 +22,11 @@ from os_image_composer.chroot.sandbox import SANDBOX_VERSION, Sandbox
 from os_image_composer.chroot.services import Services as StepServices
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import known_targets, load_distribution, load_image_tools
-from os_image_composer.config.spec import ImageSpec, PackageGroup, Target
+from os_image_composer.config.spec import ImageSpec, PackageGroup, Target, User
 from os_image_composer.errors import ComposerError, FetchError, TemplateError, UsageError
 from os_image_composer.image.accounts import Account
 from os_image_composer.image.identifiers import derived_uuid
-from os_image_composer.image.os_config import PlacedFile
+from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
@@ -38,7 +38,7 @@ from os_image_composer.provider.interface import Preparation, Published
 from os_image_composer.provider.manifest import dump_manifest, manifest
 from os_image_composer.provider.packages import LockedPackages
 from os_image_composer.provider.publish import own_folder, publish, staging
-from os_image_composer.provider.secrets import hash_passwords
+from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
 from os_image_composer.provider.steps import Extras, raw_image_steps
 
@@ -115,20 +115,24 @@ class Provider:
                 )
         passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
         files, host_files = _placed_files(spec)
-        accounts = tuple(
-            Account(
-                user.name,
-                passwords.digest_of.get(user.name),
-                tuple(dict.fromkeys((*user.groups, *((self.distribution.sudo_group,) if user.sudo else ())))),
-                user.home,
-                user.shell,
-                user.sudo,
-            )
-            for user in spec.users
-        )
+        accounts = tuple(self._account(user, passwords) for user in spec.users)
         steps = raw_image_steps(spec, lock, self.distribution, Extras(accounts, files))
         plan = make_plan(self._plan_name(spec), steps, f"sandbox {SANDBOX_VERSION}")
         return Preparation(spec, lock, plan, output or self._output(spec), passwords, host_files)
+
+    def _account(self, user: User, passwords: PasswordHashes) -> Account:
+        sudo = (self.distribution.sudo_group,) if user.sudo else ()
+        return Account(
+            name=user.name,
+            password=passwords.digest_of.get(user.name),
+            max_age=user.password_max_age,
+            keys=user.ssh_authorized_keys,
+            uid=user.uid,
+            groups=tuple(dict.fromkeys((*user.groups, *sudo))),
+            home=user.home,
+            shell=user.shell,
+            sudo=user.sudo,
+        )
 
     def forecast(self, preparation: Preparation) -> tuple[Forecast, ...]:
         """What `build_image` would reuse and run, and why."""
@@ -284,6 +288,7 @@ def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Pa
                 cause=error.strerror,
                 origin=spec.origin(f"systemConfig.additionalFiles[{len(placed)}].local"),
             ) from error
-        placed.append(PlacedFile(file.final, digest, 0o755 if file.local.stat().st_mode & 0o100 else 0o644))
+        usual = 0o755 if file.local.stat().st_mode & 0o100 else 0o644
+        placed.append(PlacedFile(file.final, digest, usual if file.mode is None else file.mode, file.owner, file.group))
         paths[digest] = file.local
     return tuple(placed), paths

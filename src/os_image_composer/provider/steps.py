@@ -11,14 +11,19 @@ from os_image_composer.chroot.services import PackageFile
 from os_image_composer.chroot.unpack import UnpackPackages
 from os_image_composer.config.distribution import Distribution
 from os_image_composer.config.spec import ImageSpec
-from os_image_composer.image.accounts import Account
+from os_image_composer.image.accounts import Account, AccountGroup
 from os_image_composer.image.disk import WriteDisk
 from os_image_composer.image.initrd import MakeInitrd
 from os_image_composer.image.layout import DiskLayout, fstab, lay_out
-from os_image_composer.image.os_config import ConfigureOs, PlacedFile
+from os_image_composer.image.os_config import ConfigureOs
+from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
 from os_image_composer.image.uki import MakeUki
+from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, LockedPackage, PackageSet
+
+# It configures the interfaces for both backends: netplan writes its files for it.
+NETWORK_SERVICE = "systemd-networkd.service"
 
 
 @dataclass(frozen=True)
@@ -75,17 +80,32 @@ def _configured(
     mounted = (p.mount_point for p in layout.partitions)
     action = ConfigureOs(
         hostname=spec.hostname,
+        timezone=spec.timezone,
+        locale=spec.locale,
         fstab=fstab(layout),
         mount_points=tuple(point for point in mounted if point and point != "none"),
         files=extras.files,
+        groups=tuple(AccountGroup(group.name, group.gid) for group in spec.groups),
         accounts=extras.accounts,
+        network=spec.network,
         commands=tuple(c.cmd for c in spec.configurations),
+        units=_units(spec),
         leftovers=distribution.leftovers,
         first_boot=distribution.first_boot,
         environment=_surroundings(lock, distribution).environment,
         source_date_epoch=lock.source_date_epoch,
     )
     return Step("os-configuration", action, _all("lower", layers))
+
+
+def _units(spec: ImageSpec) -> UnitStates:
+    """What the template says of units; interfaces need the service that configures them, unless it says otherwise."""
+    states = spec.services
+    enable = states.enable
+    said = {*enable, *states.disable, *states.mask}
+    if spec.network is not None and NETWORK_SERVICE not in said:
+        enable = (NETWORK_SERVICE, *enable)
+    return UnitStates(enable, states.disable, states.mask)
 
 
 def _projected(distribution: Distribution, layers: list[Step], configured: Step) -> Step:

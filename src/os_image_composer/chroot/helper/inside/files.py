@@ -71,6 +71,8 @@ def _symlink(change: dict[str, Any], channel: Channel) -> None:
 def _directory(change: dict[str, Any], channel: Channel) -> None:
     path = place(change["path"])
     ensure_directory(path)
+    if change["uid"] is not None:
+        os.chown(path, change["uid"], change["gid"])
     if stat.S_IMODE(os.stat(path).st_mode) != change["mode"]:
         os.chmod(path, change["mode"])
 
