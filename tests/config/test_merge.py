@@ -49,6 +49,16 @@ def test_groups_of_a_user_are_united() -> None:
     }
 
 
+def test_a_unit_that_the_child_names_leaves_the_parents_lists() -> None:
+    result = system("services: {enable: [ssh, a.timer], mask: [x]}", "services: {disable: [ssh.service], enable: [b]}")
+    assert result == {"services": {"enable": ["a.timer", "b"], "mask": ["x"], "disable": ["ssh.service"]}}
+
+
+def test_keys_of_a_user_are_united() -> None:
+    result = system("users: [{name: a, sshAuthorizedKeys: [k, l]}]", "users: [{name: a, sshAuthorizedKeys: [m, k]}]")
+    assert result == {"users": [{"name": "a", "sshAuthorizedKeys": ["k", "l", "m"]}]}
+
+
 def test_files_for_one_place_are_one_and_the_child_wins() -> None:
     result = system(
         "additionalFiles: [{local: a, final: /1}, {local: b, final: /2}]",
