@@ -91,5 +91,5 @@ class Workshop:
 
 def remove_workshop(workshop: Workshop) -> None:
     """Files of layers belong to subordinate ids: these go through the sandbox, the rest is ours."""
-    workshop.sandbox().remove([workshop.cache / "store", workshop.cache / "tmp"])
+    workshop.bare_sandbox().remove([workshop.cache / "store", workshop.cache / "tmp"])
     shutil.rmtree(workshop.root, ignore_errors=True)
