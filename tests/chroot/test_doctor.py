@@ -66,7 +66,6 @@ def test_a_good_host_has_no_problems(host: HostFacts) -> None:
         ("etc/subuid", "ann:100000:100\n", "subordinate ids", "usermod --add-subuids"),
         ("etc/subgid", "", "subordinate ids", "usermod --add-subuids"),
         ("proc/self/mountinfo", "1 0 8:1 / / rw - overlay overlay rw\n", "store", "ext4"),
-        ("proc/self/mountinfo", "1 0 8:1 / / rw,noexec - ext4 /dev/sda1 rw\n", "store", "ext4"),
     ],
 )
 def test_what_is_wrong_comes_with_what_mends_it(

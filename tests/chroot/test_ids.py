@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.chroot.ids import IdMap, Mapping
-from os_image_composer.config.settings import IdRange
+from os_image_composer.config.id_range import IdRange
 from os_image_composer.errors import SandboxError
 
 RANGE = IdRange(2_000_000_000, 65536)
@@ -74,3 +74,29 @@ def test_root_may_not_use_the_ids_of_real_users(tmp_path: Path) -> None:
     root = host(tmp_path)
     assert refused(root, 0, IdRange(0, 65536)).reference == "root-range-unsafe"
     assert refused(root, 0, IdRange(100000, 1000)).reference == "root-range-too-small"
+
+
+def container(root: Path, uid_map: str, gid_map: str | None = None) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/uid_map").write_text(uid_map)
+    (root / "proc/self/gid_map").write_text(uid_map if gid_map is None else gid_map)
+    return root
+
+
+ROOTLESS = "         0       1000          1\n         1     100000      65536\n"
+
+
+def test_root_of_a_container_uses_the_containers_own_ids(tmp_path: Path) -> None:
+    ids = IdMap.for_caller(RANGE, 0, 0, container(tmp_path, ROOTLESS))
+    assert ids.uids == ids.gids == (Mapping(0, 0, 1), Mapping(1, 1, 65535))
+    assert ids.newuidmap is None
+
+
+def test_a_container_that_has_the_range_of_the_settings_uses_that(tmp_path: Path) -> None:
+    ids = IdMap.for_caller(IdRange(65536, 65536), 0, 0, container(tmp_path, "0 1000000 1000000\n"))
+    assert ids.uids == (Mapping(0, 65536, 65536),)
+
+
+def test_a_container_with_too_few_ids_is_refused_by_name(tmp_path: Path) -> None:
+    error = refused(container(tmp_path, ROOTLESS, "0 1000 1\n"), 0)
+    assert error.reference == "too-few-ids" and "gids" in error.message

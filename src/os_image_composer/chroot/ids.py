@@ -1,7 +1,8 @@
 """Which ids of the host stand for 0…65535 inside.
 
 An ordinary caller is root inside, and the rest is the range that subuid(5) and subgid(5) give the caller. For a
-caller who is root, all of it is a range from the settings, written directly: the same path otherwise, the same bits.
+caller who is root, all of it is a range from the settings, written directly; for root of a container, which has no such
+range, it is the container's own ids. The same path otherwise, the same bits.
 """
 
 from __future__ import annotations
@@ -70,20 +71,26 @@ class IdMap:
 
     @classmethod
     def _of_root(cls, wanted: IdRange, host: Path) -> IdMap:
+        """Of the machine's root, `wanted`. Root of a container has no range of its own to give away: unless the
+        container has the ids of `wanted`, they are the container's own 0…65535."""
         if wanted.count < IDS_INSIDE:
             raise SandboxError(
                 "root-range-too-small",
                 f"the id range for root has {wanted.count} ids and needs {IDS_INSIDE}",
                 hint="set a range of 65536 ids in the settings",
             )
-        if wanted.start < IDS_INSIDE and _is_first_namespace(host):
+        first = _is_first_namespace(host)
+        if wanted.start < IDS_INSIDE and first:
             raise SandboxError(
                 "root-range-unsafe",
                 f"the id range for root starts at {wanted.start}, which real users may have",
                 hint="set a range that starts at 65536 or higher and that no user has",
             )
-        whole = (Mapping(0, wanted.start, IDS_INSIDE),)
-        return cls(whole, whole)
+        if first:
+            whole = (Mapping(0, wanted.start, IDS_INSIDE),)
+            return cls(whole, whole)
+        uids, gids = (_of_container(host, kind, wanted.start) for kind in ("uid", "gid"))
+        return cls(uids, gids)
 
 
 def subordinate_ranges(path: Path, name: str, uid: int) -> tuple[IdRange, ...]:
@@ -132,8 +139,33 @@ def _mappings(path: Path, kind: str, name: str, uid: int) -> Iterator[Mapping]:
 
 def _is_first_namespace(host: Path) -> bool:
     """The first user namespace maps every id to itself: user_namespaces(7)."""
+    return _own_map(host, "uid") in ([], [["0", "0", "4294967295"]])
+
+
+def _of_container(host: Path, kind: str, start: int) -> tuple[Mapping, ...]:
+    """The ids from `start` on, else from 0 on, that this process's user namespace has. Raises SandboxError."""
+    for begin in (start, 0):
+        mappings: list[Mapping] = []
+        position = begin
+        # One of our ranges may not span two of the namespace's: user_namespaces(7), "range of user IDs".
+        for first, _, count in sorted((int(i), int(o), int(c)) for i, o, c in _own_map(host, kind)):
+            if first <= position < min(first + count, begin + IDS_INSIDE):
+                part = min(first + count, begin + IDS_INSIDE) - position
+                mappings.append(Mapping(position - begin, position, part))
+                position += part
+        if position == begin + IDS_INSIDE:
+            return tuple(mappings)
+    raise SandboxError(
+        "too-few-ids",
+        f"this container has less than {IDS_INSIDE} {kind}s",
+        cause=f"/proc/self/{kind}_map says so",
+        hint="on its host, give the user who starts it 65536 subordinate ids; see docs/containers.md",
+    )
+
+
+def _own_map(host: Path, kind: str) -> list[list[str]]:
     try:
-        fields = (host / "proc/self/uid_map").read_text().split()
+        text = (host / f"proc/self/{kind}_map").read_text()
     except OSError:
-        return True
-    return fields[:3] == ["0", "0", "4294967295"]
+        return []
+    return [fields for line in text.splitlines() if len(fields := line.split()) == 3]
