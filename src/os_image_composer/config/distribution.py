@@ -15,7 +15,8 @@ class RepositoryData:
     """A package repository. `mirror` names the entry of the settings' `mirrors` that replaces `url`;
     `priority` pins all its versions where it is given;
     `fingerprints` are the pinned primary keys (40 hex digits), any of which must have signed;
-    `keyrings` are files of the build host that may hold them, `key_url` is where the vendor offers them."""
+    `keyrings` are files of the build host that may hold them, `key_url` is where the vendor offers them;
+    `signed_packages` is false where the vendor signs the metadata only, in a family whose packages can be signed."""
 
     name: str
     mirror: str
@@ -26,6 +27,7 @@ class RepositoryData:
     keyrings: tuple[Path, ...]
     priority: int | None
     key_url: str | None = None
+    signed_packages: bool = True
 
 
 @dataclass(frozen=True)

@@ -73,12 +73,13 @@ class _Repository(_Section):
     name: Word
     mirror: Word
     url: Url | None
-    suites: list[Word]
-    components: list[Word]
+    suites: list[Word] = []
+    components: list[Word] = []
     fingerprints: list[Fingerprint]
     keyrings: list[AbsolutePath]
     priority: int | None = None
     key_url: Url | None = None
+    signed_packages: bool = True
 
 
 class _Repositories(_Section):
@@ -202,6 +203,7 @@ def _repository(item: _Repository) -> RepositoryData:
         keyrings=tuple(Path(path) for path in item.keyrings),
         priority=item.priority,
         key_url=item.key_url,
+        signed_packages=item.signed_packages,
     )
 
 

@@ -4,20 +4,28 @@ that a family is named in provider data only."""
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
 
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Listener
 from os_image_composer.errors import UsageError
-from os_image_composer.ospackage.resolve import Resolver
+from os_image_composer.ospackage.lock import LockedPackage
+from os_image_composer.ospackage.openpgp import Keyring
+from os_image_composer.ospackage.resolve import Repository, Resolver
 from os_image_composer.ospackage.transport import Transport
 
 
 class PackageFamily(Protocol):
     def resolver(self, transport: Transport, cache: Path, clock: Clock, listener: Listener) -> Resolver:
         """What turns repositories and requests into package sets; `cache` is a folder it may keep metadata in."""
+
+    def check_package(
+        self, path: Path, package: LockedPackage, repository: Repository, keyring: Callable[[], Keyring]
+    ) -> None:
+        """Raises TrustError or MetadataError where a file that has the locked digest is still not to be trusted: what
+        signed packages add to signed metadata. `keyring` gives the pinned keys of the repository."""
 
     def open_content(self, path: Path) -> BinaryIO:
         """The files of a verified package as an uncompressed tar stream."""

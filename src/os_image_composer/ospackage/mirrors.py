@@ -36,6 +36,7 @@ def repositories_for(
                 priority=data.priority,
                 key_url=None if said.keyring else data.key_url,
                 accept_older_metadata=said.accept_older_metadata,
+                signed_packages=data.signed_packages,
             )
         )
     return tuple(found)

@@ -16,7 +16,8 @@ class Repository:
     """A repository with the mirrors that were chosen for it, in the order in which they are tried. `fingerprints` are
     the pinned primary keys, any of which must have signed; `keyrings` are the files that may hold them, `key_url` is
     where they are offered; `priority` pins its versions; None leaves that to what its
-    suites say of themselves."""
+    suites say of themselves; `signed_packages` says whether each package must carry a pinned key's signature, in a
+    family whose packages can."""
 
     name: str
     urls: tuple[str, ...]
@@ -27,6 +28,7 @@ class Repository:
     priority: int | None
     key_url: str | None = None
     accept_older_metadata: bool = False
+    signed_packages: bool = True
 
     @property
     def url(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,8 @@ from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import PackageFamily
 from os_image_composer.ospackage.fetch import fetch_packages
 from os_image_composer.ospackage.lock import Lock, LockedPackage
+from os_image_composer.ospackage.openpgp import Keyring
+from os_image_composer.ospackage.resolve import Repository
 from os_image_composer.ospackage.transport import Transport
 
 
@@ -29,40 +31,65 @@ class _Content:
         return self.family.open_content(self.path)
 
 
+@dataclass(frozen=True)
+class Source:
+    """Whose packages a repository has, and where they and the keys for them come from."""
+
+    family: PackageFamily
+    repository: Repository
+    keyring: Callable[[], Keyring]
+
+
 class LockedPackages:
-    """`chroot.services.Packages` over a lock, the download cache and the network; `mirrors` are further URLs by the
-    name of a repository."""
+    """`chroot.services.Packages` over a lock, the download cache and the network; `sources` are by the name of a
+    repository."""
 
     def __init__(
         self,
         lock: Lock,
-        family: PackageFamily,
+        sources: Mapping[str, Source],
         cache: PackageCache,
         transport: Transport,
         listener: Listener,
         workers: int,
-        mirrors: Mapping[str, Sequence[str]],
     ) -> None:
         self.lock = lock
-        self.family = family
+        self.sources = sources
         self.cache = cache
         self.transport = transport
         self.listener = listener
         self.workers = workers
-        self.mirrors = mirrors
+        self.mirrors = {name: source.repository.urls for name, source in sources.items()}
         self._by_digest: dict[str, LockedPackage] = {
             p.sha256: p for packages in lock.sets.values() for p in packages.packages()
         }
         # Steps run side by side and share packages: one at a time, so that nothing is fetched twice.
         self._one = threading.Lock()
+        self._checked: set[str] = set()
 
     def files(self, packages: Sequence[PackageFile]) -> Mapping[str, Path]:
         locked = [self._by_digest[p.sha256] for p in packages]
         wanted = [(self.lock.urls(p, self.mirrors), p) for p in locked]
         with self._one:
             fetch_packages(wanted, self.cache, self.transport, self.listener, self.workers)
+            for package in locked:
+                self._check(package)
         return {p.sha256: self.cache.path(p.sha256) for p in locked}
 
     def contents(self, packages: Sequence[PackageFile]) -> Sequence[_Content]:
         files = self.files(packages)
-        return [_Content(f"{p.name} {p.version}", files[p.sha256], self.family) for p in packages]
+        return [
+            _Content(f"{p.name} {p.version}", files[p.sha256], self._source(self._by_digest[p.sha256]).family)
+            for p in packages
+        ]
+
+    def _check(self, package: LockedPackage) -> None:
+        """Once a build: the digest, which was just checked, stands for everything else about the file."""
+        if package.sha256 not in self._checked:
+            source = self._source(package)
+            path = self.cache.path(package.sha256)
+            source.family.check_package(path, package, source.repository, source.keyring)
+            self._checked.add(package.sha256)
+
+    def _source(self, package: LockedPackage) -> Source:
+        return self.sources[package.repository.partition("/")[0]]

@@ -5,6 +5,7 @@ One class serves every distribution; what differs is data, and the package famil
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,14 +30,16 @@ from os_image_composer.image.identifiers import derived_uuid
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import family_for
+from os_image_composer.ospackage.keys import keyring_of
 from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
 from os_image_composer.ospackage.mirrors import repositories_for
+from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, SetRequest
 from os_image_composer.ospackage.transport import HttpTransport, Transport
 from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.interface import Preparation, Published
 from os_image_composer.provider.manifest import dump_manifest, manifest
-from os_image_composer.provider.packages import LockedPackages
+from os_image_composer.provider.packages import LockedPackages, Source
 from os_image_composer.provider.publish import own_folder, publish, staging
 from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
@@ -73,7 +76,6 @@ class Provider:
         self.distribution = load_distribution(self.target.os, self.target.dist, self.target.arch, data)
         self.tools: ImageTools = load_image_tools(data)
         self.tools_distribution = load_distribution(self.tools.os, self.tools.dist, self.target.arch, data)
-        self.family = family_for(self.distribution.family)
         self._check_names(data)
 
     def _check_names(self, data: Path) -> None:
@@ -245,9 +247,22 @@ class Provider:
     def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
         cache = PackageCache(self.settings.cache_dir / "packages")
         workers, listener = self.settings.workers, self.services.listener
-        mirrors = {r.name: r.urls for d in self._demands(preparation.spec) for r in d.repositories}
-        packages = LockedPackages(preparation.lock, self.family, cache, transport, listener, workers, mirrors)
+        sources = self._sources(preparation.spec, transport)
+        packages = LockedPackages(preparation.lock, sources, cache, transport, listener, workers)
         return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
+
+    def _sources(self, spec: ImageSpec, transport: Transport) -> dict[str, Source]:
+        def source(family: str, repository: Repository) -> Source:
+            metadata, listener = self.settings.cache_dir / "metadata", self.services.listener
+
+            @functools.cache
+            def keyring() -> Keyring:
+                now = self.services.clock.now()
+                return keyring_of(repository, repository.name, metadata, transport, now, listener)
+
+            return Source(family_for(family), repository, keyring)
+
+        return {r.name: source(d.distribution.family, r) for d in self._demands(spec) for r in d.repositories}
 
 
 def _placed_in_template(spec: ImageSpec, run: Callable[[], T]) -> T:

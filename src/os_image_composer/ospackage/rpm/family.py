@@ -1,0 +1,37 @@
+"""The door to this family: `ospackage.family.PackageFamily`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from os_image_composer.build.clock import Clock
+from os_image_composer.build.events import Listener
+from os_image_composer.ospackage.lock import LockedPackage
+from os_image_composer.ospackage.openpgp import Keyring
+from os_image_composer.ospackage.resolve import Repository, Resolver
+from os_image_composer.ospackage.rpm import package, payload
+from os_image_composer.ospackage.rpm.resolver import RpmResolver
+from os_image_composer.ospackage.transport import Transport
+
+
+def resolver(transport: Transport, cache: Path, clock: Clock, listener: Listener) -> Resolver:
+    """What turns repositories and requests into package sets; `cache` is a folder for metadata."""
+    return RpmResolver(transport, cache, clock, listener)
+
+
+def check_package(path: Path, wanted: LockedPackage, repository: Repository, keyring: Callable[[], Keyring]) -> None:
+    """Whether the file is the package that was locked, signed with a pinned key of its repository, whole. Raises as
+    `package.check_package`."""
+    package.check_package(path, wanted, keyring() if repository.signed_packages else None)
+
+
+def open_content(path: Path) -> BinaryIO:
+    """The files of a verified package as an uncompressed tar stream. Raises MetadataError `bad-package`."""
+    return payload.open_payload_tar(path)
+
+
+def host_mirrors(etc: Path) -> Mapping[str, str]:
+    """No URLs: a build host of another distribution knows none, and one of the same names them in the settings."""
+    return {}

@@ -1,0 +1,99 @@
+"""Which packages a name in a template means, as dnf understands it: `name`, `name.arch`, `name-version`,
+`name-version-release` and `name-epoch:version-release`, each also with `.arch`; else what one of the packages provides;
+else an absolute path. A plain name also means what obsoletes the packages of that name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import solv
+
+from os_image_composer.config.spec import package_key
+from os_image_composer.errors import SolveError
+from os_image_composer.ospackage.rpm.pool import PackagePool
+
+# Architectures that a request may name beside the target's own, and noarch: 32-bit packages on a 64-bit system.
+_COMPATIBLE = {"x86_64": ("i386", "i486", "i586", "i686")}
+
+
+@dataclass(frozen=True)
+class Requested:
+    """The ids of the packages of which one must be there."""
+
+    text: str
+    candidates: tuple[int, ...]
+
+
+def asked_architectures(pool: PackagePool, texts: list[str]) -> set[str]:
+    """Further architectures that these requests name."""
+    others = _COMPATIBLE.get(pool.arch, ())
+    return {end for text in texts for end in (text.rpartition(".")[2],) if end in others}
+
+
+def requested(pool: PackagePool, text: str) -> Requested:
+    """Raises SolveError `unknown-package`, `unknown-version`, with the key under which the template's places are
+    known."""
+    found = _found(pool, text)
+    if not found:
+        error = _unknown(pool, text)
+        error.key = package_key(text)
+        raise error
+    return Requested(text, tuple(dict.fromkeys(s.id for s in found)))
+
+
+def _found(pool: PackagePool, text: str) -> list[solv.XSolvable]:
+    named = pool.named(text)
+    if named:
+        own = [s for s in named if s.arch in (pool.arch, "noarch")]
+        return [*(own or named), *pool.obsoleting(named)]
+    for bare, arch in _with_arch(pool, text):
+        found = pool.named(bare) if arch else []
+        found = found or [s for name, rest in _splits(bare) for s in pool.named(name) if _is_version(s, rest)]
+        found = [s for s in found if arch in (None, s.arch)]
+        if found:
+            return found
+    return pool.holding(text) if text.startswith("/") else pool.providing(text)
+
+
+def _with_arch(pool: PackagePool, text: str) -> Iterator[tuple[str, str | None]]:
+    bare, _, arch = text.rpartition(".")
+    if arch in (pool.arch, "noarch", *_COMPATIBLE.get(pool.arch, ())):
+        yield bare, arch
+    yield text, None
+
+
+def _splits(text: str) -> Iterator[tuple[str, str]]:
+    """`a-b-1-2` as name and version: (a-b-1, 2), (a-b, 1-2); neither a version nor a release can hold a hyphen."""
+    parts = text.split("-")
+    for count in (1, 2):
+        if len(parts) > count:
+            yield "-".join(parts[:-count]), "-".join(parts[-count:])
+
+
+def _is_version(solvable: solv.XSolvable, wanted: str) -> bool:
+    epoch, _, rest = str(solvable.evr).rpartition(":")
+    wanted_epoch, _, wanted_rest = wanted.rpartition(":")
+    if wanted_epoch and wanted_epoch != (epoch or "0"):
+        return False
+    return wanted_rest in (rest, rest.rpartition("-")[0])
+
+
+def _unknown(pool: PackagePool, text: str) -> SolveError:
+    searched = ", ".join(r.locked.name for r in pool.repositories)
+    for name, _ in _splits(next(_with_arch(pool, text))[0]):
+        there = pool.named(name)
+        if there:
+            versions = ", ".join(f"{s.evr} ({s.repo.name})" for s in sorted(there, key=lambda s: s.id))
+            wanted = text.removeprefix(f"{name}-")
+            return SolveError("unknown-version", f"{name} is not there as {wanted}", cause=f"there is {versions}")
+    names = sorted(n for n in pool.names() if abs(len(n) - len(text)) <= 3)
+    near = difflib.get_close_matches(text, names, 3, 0.75)
+    return SolveError(
+        "unknown-package",
+        f"there is no package {text}",
+        cause=f"looked in {searched}",
+        hint=f"did you mean {', '.join(near)}?" if near else "check the name and the distribution's repositories",
+    )

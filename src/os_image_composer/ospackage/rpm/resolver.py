@@ -1,0 +1,49 @@
+"""From repositories and requests to package sets: `ospackage.resolve.Resolver` for RPM's family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from os_image_composer.build.clock import Clock
+from os_image_composer.build.events import Listener
+from os_image_composer.ospackage.lock import PackageSet
+from os_image_composer.ospackage.resolve import Repository, Resolution, SetRequest
+from os_image_composer.ospackage.rpm.pool import PackagePool
+from os_image_composer.ospackage.rpm.repository import ReadRepository, read_repository
+from os_image_composer.ospackage.rpm.solve import solve
+from os_image_composer.ospackage.seen import NewestDates
+from os_image_composer.ospackage.transactions import package_set
+from os_image_composer.ospackage.transport import Transport
+
+
+class RpmResolver:
+    """`cache_dir` is for metadata: indexes by digest, and the newest date of each repository."""
+
+    def __init__(self, transport: Transport, cache_dir: Path, clock: Clock, listener: Listener) -> None:
+        self._transport, self._cache_dir, self._clock, self._listener = transport, cache_dir, clock, listener
+
+    def resolve(
+        self, repositories: Sequence[Repository], package_arch: str, requests: Sequence[SetRequest]
+    ) -> Resolution:
+        """Raises TrustError, MetadataError, FetchError, SolveError."""
+        read = self._read(repositories)
+        pool = PackagePool(read, package_arch)
+        sets = {request.name: _package_set(pool, request) for request in requests}
+        NewestDates(self._cache_dir).note({r.memory: r.locked.date for r in read})
+        return Resolution(tuple(r.locked for r in read), sets, max((r.locked.date for r in read), default=0))
+
+    def _read(self, repositories: Sequence[Repository]) -> list[ReadRepository]:
+        def one(repository: Repository) -> ReadRepository:
+            return read_repository(repository, self._cache_dir, self._transport, self._clock, self._listener)
+
+        with ThreadPoolExecutor(max_workers=max(1, min(4, len(repositories)))) as workers:
+            return list(workers.map(one, repositories))
+
+
+def _package_set(pool: PackagePool, request: SetRequest) -> PackageSet:
+    def solved(names: Sequence[str]) -> Mapping[str, int]:
+        return solve(pool, names)
+
+    return package_set(request, solved, pool.locked)
