@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 LOCK_VERSION = 1
 
@@ -93,29 +92,3 @@ class Lock:
 def dump_lock(lock: Lock) -> str:
     """The lock as text; equal locks give equal text."""
     return json.dumps({"lockVersion": LOCK_VERSION, **asdict(lock)}, indent=1, sort_keys=True) + "\n"
-
-
-def parse_lock(text: str) -> Lock:
-    """Read what `dump_lock` wrote. Raises ValueError, KeyError or TypeError where it is not that."""
-    data: dict[str, Any] = json.loads(text)
-    if data.pop("lockVersion") != LOCK_VERSION:
-        raise ValueError("a lock of another version")
-    return Lock(
-        **{
-            **data,
-            "repositories": tuple(
-                LockedRepository(**{**r, "signers": tuple(r["signers"])}) for r in data["repositories"]
-            ),
-            "sets": {
-                name: PackageSet(tuple(_transaction(t) for t in value["transactions"]))
-                for name, value in data["sets"].items()
-            },
-        }
-    )
-
-
-def _transaction(data: dict[str, Any]) -> Transaction:
-    return Transaction(
-        data["label"],
-        tuple(LockedPackage(**{**p, "depends": tuple(p["depends"])}) for p in data["packages"]),
-    )

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.flock import locked
-from os_image_composer.ospackage.lock import Lock, dump_lock, parse_lock
+from os_image_composer.errors import MetadataError
+from os_image_composer.ospackage.lock import Lock, dump_lock
+from os_image_composer.ospackage.lock_file import parse_lock
 
 
 class ImplicitLock:
@@ -27,18 +29,24 @@ class ImplicitLock:
         """The lock, unless there is none, it cannot be read, or it is older than `max_age` seconds."""
         try:
             age = self.clock.now() - self.path.stat().st_mtime
-            lock = parse_lock(self.path.read_text())
-        except (OSError, ValueError, KeyError, TypeError):
+            lock = parse_lock(self.path.read_text("utf-8"), str(self.path))
+        except (OSError, UnicodeDecodeError, MetadataError):
             return None
         return lock if max_age is None or age <= max_age else None
 
     def renew(self, resolved: Lock) -> Lock:
-        """Keep `resolved`, or the lock that is there if it names the same packages; its age starts anew."""
+        """Keep `resolved`, or the lock that is there if it names the same packages, with the mirrors that served now;
+        its age starts anew."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # Two builds at once take one lock, dates included: the second finds what the first has kept.
         with locked(self.path.with_suffix(".lock-lock")):
             kept = self.read(None)
-            lock = kept if kept is not None and _same_packages(kept, resolved) else resolved
+            lock = resolved
+            if kept is not None and _same_packages(kept, resolved):
+                urls = [r.url for r in resolved.repositories]
+                lock = replace(
+                    kept, repositories=tuple(replace(r, url=u) for r, u in zip(kept.repositories, urls, strict=True))
+                )
             temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
             temporary.write_text(dump_lock(lock))
             now = self.clock.now()
@@ -50,4 +58,4 @@ class ImplicitLock:
 def _same_packages(one: Lock, other: Lock) -> bool:
     return replace(one, source_date_epoch=0, repositories=()) == replace(
         other, source_date_epoch=0, repositories=()
-    ) and [(r.name, r.url, r.suite) for r in one.repositories] == [(r.name, r.url, r.suite) for r in other.repositories]
+    ) and [(r.name, r.suite) for r in one.repositories] == [(r.name, r.suite) for r in other.repositories]
