@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -112,9 +111,10 @@ def test_lock_that_is_not_whole_is_refused(change: Callable[[dict[str, Any]], ob
     refused(changed(change))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", "{", "null", '{"a":1,"a":2}', "[" * 100000, '{"lockVersion": NaN}', "1" * 9999]
-)
+NO_LOCKS = ["", "[]", "{", "null", '{"a":1,"a":2}', "[" * 100_000, '{"lockVersion": NaN}', "1" * 9999]
+
+
+@pytest.mark.parametrize("text", NO_LOCKS)
 def test_what_is_no_lock_at_all_is_refused(text: str) -> None:
     refused(text)
 
@@ -133,7 +133,7 @@ def test_further_mirrors_come_after_the_one_that_was_locked() -> None:
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 def test_whatever_stands_in_place_of_a_value_is_read_or_refused(data: st.DataObject) -> None:
     """And what is read is written as the same text again."""
@@ -153,8 +153,3 @@ def test_whatever_stands_in_place_of_a_value_is_read_or_refused(data: st.DataObj
     except MetadataError:
         return
     assert parse_lock(dump_lock(lock)) == lock
-
-
-def test_mirror_that_served_is_noted_without_a_new_lock() -> None:
-    other = replace(LOCK, repositories=(replace(REPOSITORY, url="https://other.example"),))
-    assert parse_lock(dump_lock(other)).sets == LOCK.sets

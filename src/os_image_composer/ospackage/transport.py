@@ -150,7 +150,7 @@ def _start(url: str, response: httpx.Response, offset: int, known: bool) -> int:
 
 def _refuse_length(url: str, response: httpx.Response, start: int, limit: int) -> None:
     length = response.headers.get("content-length", "")
-    if length.isdigit() and start + int(length) > limit:
+    if length.isascii() and length.isdigit() and start + int(length) > limit:
         raise _too_large(url, limit)
 
 

@@ -19,6 +19,7 @@ _SAFE_PATH = re.compile(r"(?!/)(?!.*(?:^|/)\.\.(?:/|$))[\x21-\x7e]+")
 # Debian Policy §5.6.1, §5.6.7, §5.6.12: these become file names, so nothing else may be in them.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9+.-]*")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+:~-]*")
+_SIZE = re.compile(r"[0-9]{1,12}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # apt keeps itself from being removed by treating its own package as essential; so must a set that equals apt's.
 _ALWAYS_ESSENTIAL = ("apt",)
@@ -149,9 +150,9 @@ def _package(fields: object, repository: str, pin: int) -> Package:
         repository=repository,
         pin=pin,
         path=path.removeprefix("./"),
-        size=int(get("size", "")),
+        size=_size(get("size", ""), "Size"),
         sha256=sha256,
-        installed_size=int(get("installed-size", "0")) * 1024,
+        installed_size=_size(get("installed-size", "0"), "Installed-Size") * 1024,
         essential=get("essential", "no") == "yes",
         important="yes" in (get("important", "no"), get("protected", "no")),
         priority=PRIORITIES.get(get("priority", "optional"), 4),
@@ -162,3 +163,9 @@ def _package(fields: object, repository: str, pin: int) -> Package:
         provides=tuple(one for group in parse_relations(get("provides", "")) for one in group),
         key=version_key(version),
     )
+
+
+def _size(text: str, field: str) -> int:
+    if not _SIZE.fullmatch(text):
+        raise ValueError(f"no usable {field}")
+    return int(text)

@@ -16,7 +16,7 @@ from os_image_composer.errors import MetadataError
 from os_image_composer.ospackage.deb.control import parse_paragraph
 
 FUTURE_SLACK = 600.0  # seconds by which the host's clock may be behind the archive's
-_ENTRY = re.compile(r"([0-9a-f]{64})\s+([0-9]+)\s+(\S+)")
+_ENTRY = re.compile(r"([0-9a-f]{64})\s+([0-9]{1,15})\s+(\S+)")
 
 
 @dataclass(frozen=True)

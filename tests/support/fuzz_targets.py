@@ -1,0 +1,246 @@
+"""The parsers that read what somebody else wrote, each as a function of bytes that may only end in a result or in the
+errors that it documents. tests/ospackage/test_parsers.py feeds them mutated samples, scripts/fuzz coverage-guided ones.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from os_image_composer.config.findings import check
+from os_image_composer.config.settings_file import SettingsFile
+from os_image_composer.config.sizes import format_size, parse_size
+from os_image_composer.config.template import ImageTemplate
+from os_image_composer.config.yaml_source import parse_yaml
+from os_image_composer.errors import ComposerError
+from os_image_composer.image.pe import content, parse_pe, room_of
+from os_image_composer.ospackage.credentials import read_credentials
+from os_image_composer.ospackage.deb.apt_sources import host_mirrors
+from os_image_composer.ospackage.deb.archive import control_file, open_data_tar
+from os_image_composer.ospackage.deb.control import paragraphs, parse_relations
+from os_image_composer.ospackage.deb.packages import SuiteIndex
+from os_image_composer.ospackage.deb.release import parse_release
+from os_image_composer.ospackage.deb.version import version_key
+from os_image_composer.ospackage.lock import dump_lock
+from os_image_composer.ospackage.lock_file import parse_lock
+from os_image_composer.ospackage.openpgp import load_keyring, verify_cleartext
+from support.deb_repository import NOW, DebRepository, SigningKey, deb
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`seeds` are samples that are right, or nearly; `longest` is how many bytes are worth trying."""
+
+    run: Callable[[bytes], None]
+    seeds: tuple[bytes, ...]
+    longest: int = 4096
+
+
+class Workplace:
+    """A folder (in memory where the host has one) for what parsers read from files, and a key."""
+
+    def __init__(self) -> None:
+        memory = Path("/dev/shm")
+        self._folder = tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None)
+        self.path = Path(self._folder.name)
+        self.key = SigningKey()
+        keyring = self.file("keyring.pgp", bytes(self.key.certificate))
+        self.keyring = load_keyring("test", [self.key.fingerprint], [keyring], NOW)
+
+    def file(self, name: str, data: bytes, mode: int = 0o600) -> Path:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        path.chmod(mode)
+        return path
+
+
+def targets(work: Workplace) -> dict[str, Target]:
+    """By name."""
+
+    def paragraph(data: bytes) -> None:
+        for fields in paragraphs(data.decode("utf-8", "replace")):
+            assert all(name == name.lower() for name in fields)
+
+    def relations(data: bytes) -> None:
+        text = data.decode("utf-8", "replace")
+        for alternatives in parse_relations(text):
+            for one in alternatives:
+                assert parse_relations(str(one)) == ((one,),)
+
+    def version(data: bytes) -> None:
+        one, _, other = data.decode("utf-8", "replace").partition("\n")
+        left, right = version_key(one), version_key(other)
+        assert (left < right) + (left == right) + (left > right) == 1
+
+    def release(data: bytes) -> None:
+        parse_release(data, "test")
+
+    def inrelease(data: bytes) -> None:
+        signed = verify_cleartext(data, "test", work.keyring)
+        assert signed.signers[0] == work.key.fingerprint
+
+    def keyring(data: bytes) -> None:
+        load_keyring("test", [work.key.fingerprint], [work.file("fuzzed.pgp", data)], NOW)
+
+    def packages(data: bytes) -> None:
+        index = SuiteIndex(data, "test/stable", 500, "test")
+        for name in index.names():
+            for package in index.versions(name):
+                assert "/" not in package.name + package.version + package.arch
+                assert ".." not in package.path.split("/") and not package.path.startswith("/")
+                assert package.size >= 0
+                assert package.installed_size >= 0
+            list(index.providers(name))
+
+    def archive(data: bytes) -> None:
+        path = work.file("fuzzed.deb", data)
+        control_file(path, "control")
+        with open_data_tar(path) as stream:
+            while stream.read(1 << 20):
+                pass
+
+    def members(data: bytes) -> None:
+        # As chroot/helper reads a tar: only TarError may come out of it.
+        try:
+            with tarfile.open(fileobj=io.BytesIO(data), mode="r|", encoding="utf-8") as tar:
+                for member in tar:
+                    file = tar.extractfile(member) if member.isreg() else None
+                    while file and file.read(1 << 16):
+                        pass
+        except tarfile.TarError:
+            return
+
+    def template(data: bytes) -> None:
+        check(parse_yaml(data.decode("utf-8", "replace"), "test.yml"), ImageTemplate)
+
+    def settings(data: bytes) -> None:
+        check(parse_yaml(data.decode("utf-8", "replace"), "test.yml"), SettingsFile)
+
+    def lock(data: bytes) -> None:
+        found = parse_lock(data.decode("utf-8", "replace"))
+        assert parse_lock(dump_lock(found)) == found
+
+    def sources(data: bytes) -> None:
+        work.file("etc/apt/sources.list", data)
+        work.file("etc/apt/sources.list.d/a.sources", data)
+        for url in host_mirrors(work.path / "etc").values():
+            assert url.startswith(("http://", "https://"))
+
+    def credentials(data: bytes) -> None:
+        read_credentials(work.file("netrc", data)).of("https://a.example/")
+
+    def pe(data: bytes) -> None:
+        try:
+            image = parse_pe(data)
+        except ValueError:
+            return
+        for section in image.sections[:100]:
+            content(image, data, section.name)
+            room_of(image, section.name)
+
+    def size(data: bytes) -> None:
+        try:
+            value = parse_size(data.decode("utf-8", "replace"))
+        except ValueError:
+            return
+        assert parse_size(format_size(value)) == value
+
+    repository = DebRepository(work.path / "mirror", key=work.key)
+    repository.add(deb("hello", depends="a (>= 1) | b:any, c", provides="x (= 1)", essential="yes"), deb("c")).write()
+    signed = repository.inrelease.read_bytes()
+    text = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n"
+    plain = signed[len(text) : signed.index(b"-----BEGIN PGP SIGNATURE-----")]
+    debs = tuple(deb("hello", form=form, files={"./a": b"1", "./b/c": b"2" * 100}).data for form in ("", ".gz", ".xz"))
+    sample = (ROOT / "image-templates/debian13-x86_64-minimal-raw.yml").read_bytes()
+    return {
+        "archive": Target(archive, (*debs, deb("hello", form=".zst").data), 16384),
+        "credentials": Target(credentials, (b'# x\nmachine a.example:1 login b password "c d"\n',), 512),
+        "inrelease": Target(inrelease, (signed,), 8192),
+        "keyring": Target(keyring, (bytes(work.key.certificate), str(work.key.certificate).encode())),
+        "lock": Target(lock, (_lock(),), 8192),
+        "members": Target(members, (_tar(tarfile.PAX_FORMAT), _tar(tarfile.GNU_FORMAT)), 16384),
+        "packages": Target(packages, (repository.index_text(),)),
+        "paragraph": Target(paragraph, (b"A: b\nC: d\n e\n\n# x\nF: g\n",), 1024),
+        "pe": Target(pe, (_pe(),), 2048),
+        "relations": Target(relations, (b"a (>= 1:2~3-4) | b:any, c (<< 5), d",), 256),
+        "release": Target(release, (plain,)),
+        "settings": Target(settings, (b"workers: 3\nmirrors: {a: [http://b]}\nnetwork:\n  timeout: 3\n",), 2048),
+        "size": Target(size, (b"4GiB", b"512 MB", b"1048576"), 64),
+        "sources": Target(
+            sources,
+            (
+                b"deb [arch=amd64 signed-by=/k.gpg] http://a.example/debian trixie main # x\n",
+                b"Types: deb\nURIs: http://a.example/debian\nSuites: trixie\nComponents: main\nSigned-By: /k\n",
+            ),
+            1024,
+        ),
+        "template": Target(template, (sample, b"a: &x [1, 2]\nb: {c: *x}\n"), 4096),
+        "version": Target(version, (b"1:2.3~rc1-4+b1\n0:1.0", b"1\n1.0~"), 128),
+    }
+
+
+def harmless(target: Target, data: bytes) -> None:
+    """Runs `target`; its documented errors are no fault, whatever else is raised is."""
+    try:
+        target.run(data)
+    except ComposerError as error:
+        assert error.reference
+        assert error.exit_code in (1, 2)
+
+
+def _lock() -> bytes:
+    package = {
+        "name": "a", "version": "1", "arch": "all", "repository": "r/s", "path": "pool/a.x", "size": 1,
+        "sha256": "ab" * 32, "installed_size": 1, "essential": False, "source": "a 1", "depends": ["b"],
+    }  # fmt: skip
+    repository = {
+        "name": "r/s", "url": "https://a.example", "suite": "s", "date": 1, "valid_until": None,
+        "metadata_sha256": "cd" * 32, "signers": ["ef" * 20],
+    }  # fmt: skip
+    whole = {
+        "lockVersion": 1, "os": "o", "dist": "d", "arch": "x86_64", "seed": "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e",
+        "source_date_epoch": 1, "repositories": [repository],
+        "sets": {"image": {"transactions": [{"label": "t", "packages": [package]}]}},
+    }  # fmt: skip
+    return json.dumps(whole).encode()
+
+
+def _tar(form: int) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
+        for name, kind, link in (
+            ("./a", tarfile.REGTYPE, ""), ("./" + "b" * 120, tarfile.SYMTYPE, "a"), ("./c", tarfile.LNKTYPE, "./a"),
+        ):  # fmt: skip
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, link
+            entry.size = 5 if kind == tarfile.REGTYPE else 0
+            entry.pax_headers = {"SCHILY.xattr.user.x": "1", "mtime": "1.5"} if form == tarfile.PAX_FORMAT else {}
+            tar.addfile(entry, io.BytesIO(b"12345"))
+    return buffer.getvalue()
+
+
+def _pe() -> bytes:
+    """The headers of an image with two sections."""
+    head = bytearray(0x200)
+    head[:2] = b"MZ"
+    head[0x3C:0x40] = (0x40).to_bytes(4, "little")
+    head[0x40:0x44] = b"PE\0\0"
+    head[0x46:0x48] = (2).to_bytes(2, "little")
+    head[0x54:0x56] = (0x40).to_bytes(2, "little")
+    head[0x58:0x5A] = (0x20B).to_bytes(2, "little")
+    head[0x78:0x7C] = (0x1000).to_bytes(4, "little")
+    head[0x90:0x94] = (0x3000).to_bytes(4, "little")
+    for number, name in enumerate((b".linux", b".cmdline")):
+        start = 0x98 + 40 * number
+        head[start : start + len(name)] = name
+        values = (0x10, 0x1000 * (number + 1), 0x10, 0x180 + 0x10 * number)
+        head[start + 8 : start + 24] = b"".join(v.to_bytes(4, "little") for v in values)
+    return bytes(head)
