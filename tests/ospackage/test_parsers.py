@@ -16,7 +16,7 @@ from support.fuzz_targets import Workplace, harmless, targets
 
 NAMES = (
     "archive", "credentials", "inrelease", "keyring", "lock", "members", "packages", "paragraph", "pe", "relations",
-    "release", "settings", "size", "sources", "template", "version",
+    "release", "settings", "size", "sources", "template", "version", "volume",
 )  # fmt: skip
 # The input of each fault that fuzzing or a review found.
 FOUND = {

@@ -4,6 +4,7 @@ errors that it documents. tests/ospackage/test_parsers.py feeds them mutated sam
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import tarfile
@@ -18,7 +19,11 @@ from os_image_composer.config.sizes import format_size, parse_size
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.config.yaml_source import parse_yaml
 from os_image_composer.errors import ComposerError
-from os_image_composer.image.pe import content, parse_pe, room_of
+from os_image_composer.formats.partition_table import read_partition_table
+from os_image_composer.formats.pe import content, parse_pe, room_of
+from os_image_composer.formats.pkcs7 import signer_names
+from os_image_composer.formats.volumes import identify, open_filesystem
+from os_image_composer.formats.window import FormatError, Window
 from os_image_composer.ospackage.credentials import read_credentials
 from os_image_composer.ospackage.deb.apt_sources import host_mirrors
 from os_image_composer.ospackage.deb.archive import control_file, open_data_tar
@@ -30,6 +35,7 @@ from os_image_composer.ospackage.lock import dump_lock
 from os_image_composer.ospackage.lock_file import parse_lock
 from os_image_composer.ospackage.openpgp import load_keyring, verify_cleartext
 from support.deb_repository import NOW, DebRepository, SigningKey, deb
+from support.efi_programs import efi_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,13 +144,19 @@ def targets(work: Workplace) -> dict[str, Target]:
         read_credentials(work.file("netrc", data)).of("https://a.example/")
 
     def pe(data: bytes) -> None:
-        try:
-            image = parse_pe(data)
-        except ValueError:
-            return
-        for section in image.sections[:100]:
-            content(image, data, section.name)
-            room_of(image, section.name)
+        file = Window.of(data)
+        with contextlib.suppress(FormatError):
+            image = parse_pe(file)
+            for section in image.sections:
+                content(image, file, section.name)
+                room_of(image, section.name)
+            for certificate in image.certificates:
+                signer_names(certificate)
+
+    def volume(data: bytes) -> None:
+        for reader in (read_partition_table, identify, open_filesystem):
+            with contextlib.suppress(FormatError):
+                reader(Window.of(data))
 
     def size(data: bytes) -> None:
         try:
@@ -169,7 +181,7 @@ def targets(work: Workplace) -> dict[str, Target]:
         "members": Target(members, (_tar(tarfile.PAX_FORMAT), _tar(tarfile.GNU_FORMAT)), 16384),
         "packages": Target(packages, (repository.index_text(),)),
         "paragraph": Target(paragraph, (b"A: b\nC: d\n e\n\n# x\nF: g\n",), 1024),
-        "pe": Target(pe, (_pe(),), 2048),
+        "pe": Target(pe, (efi_program({".linux": b"1", ".cmdline": b"2"}, certificate=b"0\0"),), 4096),
         "relations": Target(relations, (b"a (>= 1:2~3-4) | b:any, c (<< 5), d",), 256),
         "release": Target(release, (plain,)),
         "settings": Target(settings, (b"workers: 3\nmirrors: {a: [http://b]}\nnetwork:\n  timeout: 3\n",), 2048),
@@ -183,6 +195,7 @@ def targets(work: Workplace) -> dict[str, Target]:
             1024,
         ),
         "template": Target(template, (sample, b"a: &x [1, 2]\nb: {c: *x}\n"), 4096),
+        "volume": Target(volume, (_volume(),), 4096),
         "version": Target(version, (b"1:2.3~rc1-4+b1\n0:1.0", b"1\n1.0~"), 128),
     }
 
@@ -227,20 +240,10 @@ def _tar(form: int) -> bytes:
     return buffer.getvalue()
 
 
-def _pe() -> bytes:
-    """The headers of an image with two sections."""
-    head = bytearray(0x200)
-    head[:2] = b"MZ"
-    head[0x3C:0x40] = (0x40).to_bytes(4, "little")
-    head[0x40:0x44] = b"PE\0\0"
-    head[0x46:0x48] = (2).to_bytes(2, "little")
-    head[0x54:0x56] = (0x40).to_bytes(2, "little")
-    head[0x58:0x5A] = (0x20B).to_bytes(2, "little")
-    head[0x78:0x7C] = (0x1000).to_bytes(4, "little")
-    head[0x90:0x94] = (0x3000).to_bytes(4, "little")
-    for number, name in enumerate((b".linux", b".cmdline")):
-        start = 0x98 + 40 * number
-        head[start : start + len(name)] = name
-        values = (0x10, 0x1000 * (number + 1), 0x10, 0x180 + 0x10 * number)
-        head[start + 8 : start + 24] = b"".join(v.to_bytes(4, "little") for v in values)
-    return bytes(head)
+def _volume() -> bytes:
+    """Superblocks that a reader knows, where they lie."""
+    data = bytearray(4096)
+    data[510:512] = b"\x55\xaa"
+    data[0x438:0x43A] = b"\x53\xef"
+    data[512:520] = b"EFI PART"
+    return bytes(data)
