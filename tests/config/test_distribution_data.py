@@ -85,7 +85,7 @@ def test_an_unknown_distribution_names_what_there_is(data: Path, words: tuple[st
         ("config.yml", "releaseVersion:", "relaseVersion:", "unknown-key"),
         ("providerconfigs/x86_64_repo.yml", "04B54C3C", "04b54c3c", "wrong-value"),
         ("providerconfigs/x86_64_repo.yml", "url: null", "url: https://user@mirror.example/", "wrong-value"),
-        ("providerconfigs/x86_64_repo.yml", "priority: 500", "priority: high", "wrong-type"),
+        ("providerconfigs/x86_64_repo.yml", "enabled: false", "enabled: 'no'", "wrong-type"),
         ("chrootenvconfigs/chrootenv_x86_64.yml", "packages: [apt]", "packages: apt", "wrong-type"),
     ],
 )

@@ -52,7 +52,8 @@ def test_the_script_knows_whether_the_page_is_up_to_date() -> None:
     [
         ("systemConfig.hostname", True, None),
         ("extends", False, None),
-        ("packageRepositories", False, "[]"),
+        ("sbomPackageMetadata", False, "[]"),
+        ("packageRepositories", True, None),
         ("systemConfig.immutability", False, "{enabled: false}"),
         ("systemConfig.kernel.uki", False, "true"),
         ("disk.artifacts[].compression", False, None),

@@ -38,6 +38,33 @@ def test_an_unknown_key_at_any_depth_is_found_with_the_nearest_known(marked: Mar
     assert finding.hint == f"did you mean '{near}'?"
 
 
+def test_a_suite_that_the_distribution_does_not_have_is_told_with_those_it_has(marked: Marked) -> None:
+    finding = marked(HEAD + "packageRepositories:\n  - codename: ▸bookworm-backports\n")
+    assert finding.reference == "unknown-suite"
+    assert finding.hint == (
+        "did you mean 'trixie-backports'? allowed: trixie, trixie-backports, trixie-security, trixie-updates"
+    )
+
+
+def test_a_priority_that_apt_leaves_undefined_is_refused(marked: Marked) -> None:
+    finding = marked(HEAD + "packageRepositories: [{codename: trixie-backports, priority: ▸0}]\n")
+    assert finding.reference == "wrong-value"
+
+
+def test_a_suite_is_asked_for_once(marked: Marked) -> None:
+    suites = "packageRepositories:\n  - codename: trixie-backports\n  - codename: ▸trixie-backports\n"
+    assert marked(HEAD + suites).reference == "duplicate-value"
+
+
+def test_suites_and_their_priorities_are_part_of_what_is_asked(write: Write, data: Path) -> None:
+    text = HEAD + "packageRepositories: [{codename: trixie-backports, priority: 600}, {codename: trixie-updates}]\n"
+    suites = load_image_spec(write(text), data).suites
+    assert [(suite.codename, suite.priority) for suite in suites] == [
+        ("trixie-backports", 600),
+        ("trixie-updates", None),
+    ]
+
+
 def test_an_unknown_key_like_no_other_gets_no_suggestion(marked: Marked) -> None:
     assert marked(HEAD + "▸zzzzzz: 1\n").hint is None
 
@@ -48,7 +75,7 @@ def test_an_unknown_key_like_no_other_gets_no_suggestion(marked: Marked) -> None
         HEAD + "▸extends: parent.yml\n",
         HEAD + "▸baseline: {mode: overlay}\n",
         HEAD + "▸overlayPolicy: {}\n",
-        HEAD + "▸packageRepositories: [{codename: x}]\n",
+        HEAD + "packageRepositories: [{codename: vendor, ▸url: 'https://vendor.example/'}]\n",
         HEAD + "▸sbomPackageMetadata: [{}]\n",
         SYSTEM + "  ▸initramfs: {template: x}\n",
         SYSTEM + "  ▸immutability: {enabled: true}\n",

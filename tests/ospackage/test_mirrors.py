@@ -10,7 +10,8 @@ import pytest
 from os_image_composer.config.distribution import Distribution, RepositoryData
 from os_image_composer.config.distribution_data import load_distribution
 from os_image_composer.config.settings import RepositorySettings
-from os_image_composer.errors import UsageError
+from os_image_composer.config.spec import RequestedSuite
+from os_image_composer.errors import TrustError, UsageError
 from os_image_composer.ospackage.deb.apt_sources import host_mirrors
 from os_image_composer.ospackage.mirrors import repositories_for
 
@@ -139,6 +140,42 @@ def test_trust_of_the_settings_takes_the_place_of_the_datas() -> None:
     assert (pinned.fingerprints, pinned.keyrings, pinned.key_url) == (
         ("CD" * 20,), (Path("/data.pgp"),), "https://v/key",
     )  # fmt: skip
+
+
+def with_backports(priority: int | None = None) -> list[tuple[str, tuple[str, ...], int | None]]:
+    known = load_distribution("debian", "debian12", "x86_64", Path(__file__).parents[2] / "config")
+    urls = {name: (f"http://{name}.invalid",) for name in ("debian", "debian-security")}
+    asked = [RequestedSuite("bookworm-backports", priority), RequestedSuite("bookworm-updates", priority)]
+    return [(r.name, r.suites, r.priority) for r in repositories_for(known, urls, {}, {}, asked)]
+
+
+def test_suite_that_is_off_is_read_when_a_template_names_it() -> None:
+    usual = [("debian", ("bookworm", "bookworm-updates"), None), ("debian-security", ("bookworm-security",), None)]
+    assert with_backports() == [*usual, ("debian-backports", ("bookworm-backports",), None)]
+    known = load_distribution("debian", "debian12", "x86_64", Path(__file__).parents[2] / "config")
+    host = {"debian": "http://a.invalid", "debian-security": "http://b.invalid"}
+    assert [(r.name, r.suites, r.priority) for r in repositories_for(known, {}, host)] == usual
+
+
+def test_priority_of_a_template_is_for_the_suite_that_it_names() -> None:
+    assert with_backports(700) == [
+        ("debian", ("bookworm",), None),
+        ("debian", ("bookworm-updates",), 700),
+        ("debian-security", ("bookworm-security",), None),
+        ("debian-backports", ("bookworm-backports",), 700),
+    ]
+
+
+def test_repository_for_which_nobody_pins_a_key_is_refused_with_what_to_do() -> None:
+    known = distribution("http://x.invalid")
+    unpinned = replace(known, repositories=(replace(known.repositories[0], fingerprints=()),))
+    with pytest.raises(TrustError) as caught:
+        repositories_for(unpinned, {}, {})
+    assert caught.value.reference == "no-fingerprint"
+    assert "https://v/key" in str(caught.value.cause)
+    assert "repositories: {debian: {fingerprints: [" in str(caught.value.hint)
+    (pinned,) = repositories_for(unpinned, {}, {}, {"debian": RepositorySettings(("CD" * 20,))})
+    assert pinned.fingerprints == ("CD" * 20,)
 
 
 def test_missing_mirror_names_the_setting_and_the_flag() -> None:

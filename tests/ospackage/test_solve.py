@@ -191,6 +191,7 @@ def test_package_that_only_backports_has_is_found() -> None:
         (True, True, None, 100),
         (True, True, 500, 500),
         (True, True, 990, 990),
+        (False, False, -1, -1),
     ],
 )
 def test_pin_follows_from_release_and_repository(

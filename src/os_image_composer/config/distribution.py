@@ -13,10 +13,12 @@ from pathlib import Path
 @dataclass(frozen=True)
 class RepositoryData:
     """A package repository. `mirror` names the entry of the settings' `mirrors` that replaces `url`;
-    `priority` pins all its versions where it is given;
-    `fingerprints` are the pinned primary keys (40 hex digits), any of which must have signed;
+    `priority` pins all its versions where it is given, else its own metadata decides;
+    `fingerprints` are the pinned primary keys (40 hex digits), any of which must have signed; where there is none,
+    the user has to pin one in the settings;
     `keyrings` are files of the build host that may hold them, `key_url` is where the vendor offers them;
-    `signed_packages` is false where the vendor signs the metadata only, in a family whose packages can be signed."""
+    `signed_packages` is false where the vendor signs the metadata only, in a family whose packages can be signed. One
+    that is not `enabled` is read for templates that name one of its suites."""
 
     name: str
     mirror: str
@@ -28,6 +30,7 @@ class RepositoryData:
     priority: int | None
     key_url: str | None = None
     signed_packages: bool = True
+    enabled: bool = True
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,7 @@ class _Repository(_Section):
     priority: int | None = None
     key_url: Url | None = None
     signed_packages: bool = True
+    enabled: bool = True
 
 
 class _Repositories(_Section):
@@ -204,6 +205,7 @@ def _repository(item: _Repository) -> RepositoryData:
         priority=item.priority,
         key_url=item.key_url,
         signed_packages=item.signed_packages,
+        enabled=item.enabled,
     )
 
 

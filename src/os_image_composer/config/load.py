@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from os_image_composer.config import spec
-from os_image_composer.config.distribution_data import default_template_path, known_targets
+from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.findings import Location, check, failure, key_path, where
 from os_image_composer.config.layout import check_layout
 from os_image_composer.config.merge import merge_templates, origins
-from os_image_composer.config.nearest import did_you_mean
+from os_image_composer.config.nearest import allowed_values, did_you_mean
 from os_image_composer.config.template import DiskTemplate, ImageTemplate
 from os_image_composer.config.to_spec import image_spec, local_file
 from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode, read_yaml
@@ -35,6 +35,7 @@ NO_TWICE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("systemConfig", "users"), ("name",)),
     (("systemConfig", "groups"), ("name",)),
     (("systemConfig", "additionalFiles"), ("final",)),
+    (("packageRepositories",), ("codename",)),
     (("systemConfig", "packages"), ()),
     (("systemConfig", "kernel", "packages"), ()),
 )
@@ -83,7 +84,7 @@ def _check(template: Path, data: Path) -> _Checked:
     model, of_merge = check(merged, ImageTemplate)
     # What is wrong in one file is wrong in the merge too, but its key path there can have another number.
     said = {(finding.reference, finding.origin) for finding in findings}
-    of_whole = (*of_merge, *_missing(merged), *_files(merged), *_disk(merged))
+    of_whole = (*of_merge, *_missing(merged), *_files(merged), *_disk(merged), *_suites(merged, data))
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
     return _Checked(chain, merged, model, _in_order(findings, template))
 
@@ -200,3 +201,19 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
         return ()
     boot_type = _text_at(merged, "systemConfig", "bootloader", "bootType")
     return check_layout(disk, node, boot_type, _text_at(merged, "target", "arch") or "")
+
+
+def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
+    """Suites that the distribution does not have."""
+    asked = merged.get("packageRepositories")
+    os, dist, arch = (_text_at(merged, "target", key) for key in ("os", "dist", "arch"))
+    if not isinstance(asked, SequenceNode) or not asked.items or not (os and dist and arch):
+        return
+    repositories = load_distribution(os, dist, arch, data).repositories
+    known = [suite for repository in repositories for suite in repository.suites]
+    for index, item in enumerate(asked.items):
+        of_others = isinstance(item, MappingNode) and any(item.get(key) for key in ("url", "path", "packages"))
+        codename = _text_at(item, "codename") if isinstance(item, MappingNode) and not of_others else None
+        if codename is not None and codename not in known:
+            origin = where(asked, (index, "codename"))
+            yield Finding("unknown-suite", f"there is no suite '{codename}'", origin, allowed_values(codename, known))

@@ -169,6 +169,15 @@ class PackageGroup:
     packages: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class RequestedSuite:
+    """A suite of the distribution that the template asks for; `priority` takes the place of the one that the suite's
+    own metadata gives it."""
+
+    codename: str
+    priority: int | None
+
+
 def package_key(name: str) -> str:
     """The key path under which `ImageSpec.origins` has the place where a package was asked for."""
     return f"systemConfig.packages[{name}]"
@@ -196,6 +205,7 @@ class ImageSpec:
     services: ServiceStates
     additional_files: tuple[AdditionalFile, ...]
     configurations: tuple[Configuration, ...]
+    suites: tuple[RequestedSuite, ...]
     origins: Mapping[str, Origin]
 
     def origin(self, path: str) -> Origin | None:

@@ -33,6 +33,7 @@ __all__ = [
     "ImageTemplate",
     "KernelTemplate",
     "PartitionTemplate",
+    "RepositoryTemplate",
     "SystemTemplate",
 ]
 
@@ -239,6 +240,32 @@ class SystemTemplate(Section):
     """Commands that run inside the image, in order."""
 
 
+class RepositoryTemplate(Section):
+    """A suite that the distribution's data knows. Repositories of others are not built yet."""
+
+    codename: Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}", "a suite's name"))]
+    """The suite's name, such as `bookworm-backports`."""
+    priority: Annotated[int, AfterValidator(rules.priority)] | None = None
+    """How much its packages are preferred: others have 500, backports without this key 100 (only what nobody else has,
+    or what is named with its version); the highest wins, then the newest version. Below 0 nothing is taken."""
+    url: Later = None
+    """Where another repository is."""
+    path: Later = None
+    """A folder of packages."""
+    packages: Later = None
+    """Packages by file or address."""
+    pkey: Later = None
+    """The key of another repository."""
+    pkeys: Later = None
+    """The keys of another repository."""
+    component: Later = None
+    """The components of another repository."""
+    allow_packages: Later = None
+    """The only packages to take from it."""
+    insecure_skip_verify: LaterSwitch = False
+    """Not to check certificates."""
+
+
 class ImageTemplate(Section):
     """One file, or the merge of a chain of files."""
 
@@ -258,7 +285,7 @@ class ImageTemplate(Section):
     """The disk's layout; replaces that of the OS default template as a whole."""
     system_config: SystemTemplate | None = None
     """What is in the image."""
-    package_repositories: LaterList = None
-    """Repositories beside the distribution's own."""
+    package_repositories: list[RepositoryTemplate] = []
+    """Suites of the distribution that a build reads only when it is told to, such as backports."""
     sbom_package_metadata: LaterList = None
     """What the bill of materials says of packages that do not say it themselves."""

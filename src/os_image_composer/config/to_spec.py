@@ -48,6 +48,9 @@ def image_spec(
             spec.Configuration(entry.cmd, origins.get(f"systemConfig.configurations[{index}].cmd"))
             for index, entry in enumerate(system.configurations)
         ),
+        suites=tuple(
+            spec.RequestedSuite(repository.codename, repository.priority) for repository in model.package_repositories
+        ),
         origins={**origins, **_package_places(chain)},
     )
 

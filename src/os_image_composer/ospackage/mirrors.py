@@ -5,11 +5,12 @@ Trust does not depend on it: what counts is the pinned key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from os_image_composer.config.distribution import Distribution, RepositoryData
 from os_image_composer.config.settings import RepositorySettings
-from os_image_composer.errors import UsageError
+from os_image_composer.config.spec import RequestedSuite
+from os_image_composer.errors import TrustError, UsageError
 from os_image_composer.ospackage.resolve import Repository
 
 
@@ -18,28 +19,58 @@ def repositories_for(
     mirrors: Mapping[str, Sequence[str]],
     host: Mapping[str, str],
     trust: Mapping[str, RepositorySettings] | None = None,
+    suites: Sequence[RequestedSuite] = (),
 ) -> tuple[Repository, ...]:
     """The distribution's repositories with their URLs. `mirrors` are the settings' by name, `host` those that the
-    build host uses itself; `trust` is what the settings say by the name of a repository, or of the distribution.
-    Raises UsageError `no-mirror`."""
+    build host uses itself; `trust` is what the settings say by the name of a repository, or of the distribution;
+    `suites` are what a template asks for beside those that are always read. Raises UsageError `no-mirror`, TrustError
+    `no-fingerprint`."""
     found = []
-    for data in distribution.repositories:
+    asked = {suite.codename: suite.priority for suite in suites}
+    for data, priority, names in _chosen(distribution.repositories, asked):
         said = (trust or {}).get(data.name) or (trust or {}).get(distribution.dist) or RepositorySettings()
         found.append(
             Repository(
                 name=data.name,
                 urls=_urls(data, distribution, mirrors, host),
-                suites=data.suites,
+                suites=names,
                 components=data.components,
-                fingerprints=said.fingerprints or data.fingerprints,
+                fingerprints=said.fingerprints or data.fingerprints or _nobody(data),
                 keyrings=(said.keyring,) if said.keyring else data.keyrings,
-                priority=data.priority,
+                priority=priority,
                 key_url=None if said.keyring else data.key_url,
                 accept_older_metadata=said.accept_older_metadata,
                 signed_packages=data.signed_packages,
             )
         )
     return tuple(found)
+
+
+def _chosen(
+    repositories: Sequence[RepositoryData], asked: Mapping[str, int | None]
+) -> Iterator[tuple[RepositoryData, int | None, tuple[str, ...]]]:
+    """The repositories in their order, each with its priority and those of its suites that are read: two entries for
+    one of whose suites some got a priority of their own."""
+    for data in repositories:
+        priorities: dict[int | None, list[str]] = {}
+        for suite in data.suites:
+            if data.enabled or suite in asked:
+                own = asked.get(suite)
+                priorities.setdefault(data.priority if own is None else own, []).append(suite)
+        yield from ((data, priority, tuple(suites)) for priority, suites in priorities.items())
+
+
+def _nobody(data: RepositoryData) -> tuple[str, ...]:
+    """Raises: nothing is trusted because it lies at an address."""
+    at = f"; the key that it offers is at {data.key_url}" if data.key_url else ""
+    raise TrustError(
+        "no-fingerprint",
+        f"nobody says which key signs the repository {data.name}",
+        cause=f"its data pins no fingerprint, because the vendor's was not confirmed by a second way{at}",
+        hint="compare the key's fingerprint (gpg --show-keys --with-fingerprint FILE) with what the vendor gives you by"
+        f" another way, then write it into the settings file: `repositories: {{{data.name}: {{fingerprints: [40 hex"
+        " digits]}}`",
+    )
 
 
 def _urls(

@@ -23,7 +23,7 @@ from os_image_composer.chroot.sandbox import SANDBOX_VERSION, Sandbox
 from os_image_composer.chroot.services import Services as StepServices
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import known_targets, load_distribution, load_image_tools
-from os_image_composer.config.spec import ImageSpec, PackageGroup, Target, User
+from os_image_composer.config.spec import ImageSpec, PackageGroup, RequestedSuite, Target, User
 from os_image_composer.errors import ComposerError, FetchError, TemplateError, UsageError
 from os_image_composer.image.accounts import Account
 from os_image_composer.image.identifiers import derived_uuid
@@ -183,14 +183,16 @@ class Provider:
         image = SetRequest("image", spec.package_groups, essential=True)
         chroot = SetRequest("chroot", (PackageGroup("chroot", self.distribution.chroot_packages),), essential=True)
         tools = SetRequest("image-tools", (PackageGroup("image-tools", self.tools.packages),), essential=False)
-        own = self._demand(self.distribution, (image, chroot))
+        own = self._demand(self.distribution, (image, chroot), spec.suites)
         if self.tools_distribution == self.distribution:
             return (replace(own, requests=(image, chroot, tools)),)
         return (own, self._demand(self.tools_distribution, (tools,)))
 
-    def _demand(self, distribution: Distribution, requests: tuple[SetRequest, ...]) -> _Demand:
+    def _demand(
+        self, distribution: Distribution, requests: tuple[SetRequest, ...], suites: tuple[RequestedSuite, ...] = ()
+    ) -> _Demand:
         host = family_for(distribution.family).host_mirrors(Path("/etc"))
-        repositories = repositories_for(distribution, self.settings.mirrors, host, self.settings.repositories)
+        repositories = repositories_for(distribution, self.settings.mirrors, host, self.settings.repositories, suites)
         return _Demand(distribution, repositories, requests)
 
     def _resolve(self, spec: ImageSpec, demands: tuple[_Demand, ...]) -> Lock:
