@@ -237,6 +237,13 @@ def test_two_versions_of_one_package_are_refused() -> None:
     assert refusal(index(stanza("a", "1"), stanza("a", "2")), "a=1", "a=2").reference == "two-versions"
 
 
+def test_pinned_version_also_meets_a_request_by_name_alone() -> None:
+    both = Available([index(stanza("a", "1"), stanza("a", "2"))], [], "amd64")
+    assert chosen(both, "a", "a=1") == chosen(both, "a=1", "a") == ["a 1"]
+    newer = index(stanza("a", "3"), suite="test/backports", pin=100)
+    assert chosen(Available([index(stanza("a", "2")), newer], [], "amd64"), "a", "a/backports") == ["a 3"]
+
+
 @pytest.mark.parametrize("name", ["", "a b", "a;reboot", "-a", "a=", "../a"])
 def test_text_that_is_no_package_name_is_refused(name: str) -> None:
     assert refusal(index(stanza("a")), name).reference == "bad-package-name"

@@ -44,9 +44,11 @@ def solve(available: Available, requests: Sequence[str], *, defaults: bool) -> t
     """The packages for `requests` (`name`, `name=version`, `name/suite`) and all they need, sorted by name; with
     `defaults` the Essential packages as well. Raises SolveError: those of `Available.request`, and
     `cannot-be-installed` with the chain of reasons in `detail`."""
+    exact = [available.request(text) for text in requests if "=" in text or "/" in text]
+    _refuse_two_versions(exact)
+    # A template pins what another one asks for by name alone.
+    available = available.choosing(exact)
     asked = [available.request(text) for text in requests]
-    _refuse_two_versions(asked)
-    available = available.choosing(asked)
     wanted = {p.name: p for p in ((*available.defaults(), *asked) if defaults else asked)}
     chosen = mark(available, list(wanted.values()))
     proof = _Proof(available, chosen)
