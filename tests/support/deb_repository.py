@@ -76,11 +76,14 @@ def deb(
 
 
 def tar(files: Mapping[str, bytes]) -> bytes:
+    """A name that ends with a slash is a folder."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for name, data in files.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
+            if name.endswith("/"):
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
             archive.addfile(entry, io.BytesIO(data))
     return buffer.getvalue()
 
@@ -127,12 +130,13 @@ def with_signatures(*documents: bytes) -> bytes:
 
 @dataclass
 class DebRepository:
-    """One suite, one component. Dates are seconds since the epoch; `release` replaces or adds fields of the
+    """One suite, one component, and the indexes of others that are empty. Dates are seconds since the epoch; `release` replaces or adds fields of the
     Release, None leaves one out; `forms` are the forms in which the index is written."""
 
     root: Path
     suite: str = "stable"
     component: str = "main"
+    empty_components: tuple[str, ...] = ()
     arch: str = "amd64"
     name: str = "test"
     date: float = NOW
@@ -185,7 +189,13 @@ class DebRepository:
 
     def write_index(self, plain: bytes) -> None:
         """An index of this text, and a Release that speaks of it."""
-        relative = f"{self.component}/binary-{self.arch}"
+        listed = self._write_one_index(self.component, plain)
+        for component in self.empty_components:
+            listed |= self._write_one_index(component, b"")
+        self.write_release({path: (len(d), hashlib.sha256(d).hexdigest()) for path, d in listed.items()})
+
+    def _write_one_index(self, component: str, plain: bytes) -> dict[str, bytes]:
+        relative = f"{component}/binary-{self.arch}"
         directory = self.directory / relative
         directory.mkdir(parents=True, exist_ok=True)
         listed = {f"{relative}/Packages": plain}
@@ -197,7 +207,7 @@ class DebRepository:
                 hashed.parent.mkdir(parents=True, exist_ok=True)
                 hashed.write_bytes(data)
             listed[f"{relative}/Packages{form}"] = data
-        self.write_release({path: (len(d), hashlib.sha256(d).hexdigest()) for path, d in listed.items()})
+        return listed
 
     def write_release(self, listed: Mapping[str, tuple[int, str]]) -> None:
         fields: dict[str, str | None] = {
@@ -208,7 +218,7 @@ class DebRepository:
             "Valid-Until": formatdate(self.valid_until, usegmt=True) if self.valid_until else None,
             "Acquire-By-Hash": "yes" if self.by_hash else None,
             "Architectures": self.arch,
-            "Components": self.component,
+            "Components": " ".join((self.component, *self.empty_components)),
             **self.release,
         }
         lines = [f"{key}: {value}" for key, value in fields.items() if value is not None]
