@@ -220,10 +220,10 @@ def test_a_template_without_a_target_is_one_finding_and_not_a_crash(write: Write
 @pytest.mark.parametrize(
     ("old", "new", "hint"),
     [
-        ("os: debian", "os: ▸debain", "did you mean 'debian'? there is debian"),
+        ("os: debian", "os: ▸debain", "did you mean 'debian'? there is debian, wind-river-elxr"),
         ("dist: debian13", "dist: ▸debain13", "did you mean 'debian13'? there is debian12, debian13"),
         ("arch: x86_64", "arch: ▸armv7hl", "there is x86_64"),
-        ("os: debian", "os: ▸../../etc", "there is debian"),
+        ("os: debian", "os: ▸../../etc", "there is debian, wind-river-elxr"),
     ],
 )
 def test_an_unknown_target_names_what_there_is(marked: Marked, old: str, new: str, hint: str) -> None:

@@ -43,6 +43,38 @@ def test_signed_repository_gives_packages_with_url_digest_and_signer(
     assert found.repositories[0].name == hello.repository == "test/stable"
 
 
+def older_form(repository: DebRepository, key: SigningKey) -> bytes:
+    """The suite with Release and Release.gpg, signed by `key`, in place of InRelease; gives the signed text."""
+    signed = repository.inrelease.read_bytes()
+    text = verify_cleartext(signed, "it", Keyring((repository.key.certificate,), (repository.key.fingerprint,))).text
+    (repository.directory / "Release").write_bytes(text)
+    (repository.directory / "Release.gpg").write_bytes(key.detached(text))
+    repository.inrelease.unlink()
+    return text
+
+
+def test_suite_without_inrelease_is_read_by_its_release_and_detached_signature(
+    repository: DebRepository, resolve: Resolve
+) -> None:
+    repository.add(deb("hello")).write()
+    text = older_form(repository, repository.key)
+    (locked,) = resolve("hello").repositories
+    assert locked.signers == (repository.key.fingerprint,)
+    assert locked.metadata_sha256 == hashlib.sha256(text).hexdigest()
+
+
+def test_detached_signature_of_another_key_or_over_another_text_is_refused(
+    repository: DebRepository, resolve: Resolve, metadata: Path
+) -> None:
+    repository.add(deb("hello")).write()
+    text = older_form(repository, SigningKey("Another"))
+    refused(resolve, "unknown-signer", TrustError, metadata)
+    (repository.directory / "Release.gpg").write_bytes(repository.key.detached(text + b"x"))
+    refused(resolve, "bad-signature", TrustError, metadata)
+    (repository.directory / "Release.gpg").unlink()
+    refused(resolve, "not-found", FetchError, metadata)
+
+
 def test_changed_byte_in_inrelease_is_refused(repository: DebRepository, resolve: Resolve, metadata: Path) -> None:
     repository.add(deb("hello")).write()
     repository.inrelease.write_bytes(repository.inrelease.read_bytes().replace(b"Origin: Test", b"Origin: Tesu"))
@@ -277,7 +309,7 @@ def test_oversized_inrelease_is_refused(
     repository: DebRepository, resolve: Resolve, metadata: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository.add(deb("hello")).write()
-    monkeypatch.setattr("os_image_composer.ospackage.deb.suite.MAX_INRELEASE", 100)
+    monkeypatch.setattr("os_image_composer.ospackage.deb.suite.MAX_RELEASE", 100)
     refused(resolve, "too-large", FetchError, metadata)
 
 

@@ -11,7 +11,7 @@ from os_image_composer.config.distribution import Distribution, RepositoryData
 from os_image_composer.config.distribution_data import load_distribution
 from os_image_composer.config.settings import RepositorySettings
 from os_image_composer.config.spec import RequestedSuite
-from os_image_composer.errors import TrustError, UsageError
+from os_image_composer.errors import UsageError
 from os_image_composer.ospackage.deb.apt_sources import host_mirrors
 from os_image_composer.ospackage.mirrors import repositories_for
 
@@ -164,18 +164,6 @@ def test_priority_of_a_template_is_for_the_suite_that_it_names() -> None:
         ("debian-security", ("bookworm-security",), None),
         ("debian-backports", ("bookworm-backports",), 700),
     ]
-
-
-def test_repository_for_which_nobody_pins_a_key_is_refused_with_what_to_do() -> None:
-    known = distribution("http://x.invalid")
-    unpinned = replace(known, repositories=(replace(known.repositories[0], fingerprints=()),))
-    with pytest.raises(TrustError) as caught:
-        repositories_for(unpinned, {}, {})
-    assert caught.value.reference == "no-fingerprint"
-    assert "https://v/key" in str(caught.value.cause)
-    assert "repositories: {debian: {fingerprints: [" in str(caught.value.hint)
-    (pinned,) = repositories_for(unpinned, {}, {}, {"debian": RepositorySettings(("CD" * 20,))})
-    assert pinned.fingerprints == ("CD" * 20,)
 
 
 def test_missing_mirror_names_the_setting_and_the_flag() -> None:

@@ -130,8 +130,8 @@ def with_signatures(*documents: bytes) -> bytes:
 
 @dataclass
 class DebRepository:
-    """One suite, one component, and the indexes of others that are empty. Dates are seconds since the epoch; `release` replaces or adds fields of the
-    Release, None leaves one out; `forms` are the forms in which the index is written."""
+    """One suite with one component that is not empty. Dates are seconds since the epoch; `release` replaces or adds
+    fields of the Release, None leaves one out; `forms` are the forms in which the index is written."""
 
     root: Path
     suite: str = "stable"

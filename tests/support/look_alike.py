@@ -101,7 +101,7 @@ def _of_debian(folder: Path, settings: Settings, names: Sequence[str]) -> list[t
     found = {p.sha256: p for name in ("image", "chroot") for p in lock.sets[name].packages()}
     with HttpTransport(settings.network) as transport:
         cache = PackageCache(settings.cache_dir / "packages")
-        packages = LockedPackages(lock, provider.family, cache, transport, silent, settings.workers)
+        packages = LockedPackages(lock, provider.family, cache, transport, silent, settings.workers, {})
         files = packages.files([PackageFile.of(package) for package in found.values()])
     return [(package, files[package.sha256]) for package in sorted(found.values())]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from os_image_composer.config.distribution import Distribution, RepositoryData
 from os_image_composer.config.settings import RepositorySettings
 from os_image_composer.config.spec import RequestedSuite
-from os_image_composer.errors import TrustError, UsageError
+from os_image_composer.errors import UsageError
 from os_image_composer.ospackage.resolve import Repository
 
 
@@ -23,8 +23,7 @@ def repositories_for(
 ) -> tuple[Repository, ...]:
     """The distribution's repositories with their URLs. `mirrors` are the settings' by name, `host` those that the
     build host uses itself; `trust` is what the settings say by the name of a repository, or of the distribution;
-    `suites` are what a template asks for beside those that are always read. Raises UsageError `no-mirror`, TrustError
-    `no-fingerprint`."""
+    `suites` are what a template asks for beside those that are always read. Raises UsageError `no-mirror`."""
     found = []
     asked = {suite.codename: suite.priority for suite in suites}
     for data, priority, names in _chosen(distribution.repositories, asked):
@@ -35,7 +34,7 @@ def repositories_for(
                 urls=_urls(data, distribution, mirrors, host),
                 suites=names,
                 components=data.components,
-                fingerprints=said.fingerprints or data.fingerprints or _nobody(data),
+                fingerprints=said.fingerprints or data.fingerprints,
                 keyrings=(said.keyring,) if said.keyring else data.keyrings,
                 priority=priority,
                 key_url=None if said.keyring else data.key_url,
@@ -58,19 +57,6 @@ def _chosen(
                 own = asked.get(suite)
                 priorities.setdefault(data.priority if own is None else own, []).append(suite)
         yield from ((data, priority, tuple(suites)) for priority, suites in priorities.items())
-
-
-def _nobody(data: RepositoryData) -> tuple[str, ...]:
-    """Raises: nothing is trusted because it lies at an address."""
-    at = f"; the key that it offers is at {data.key_url}" if data.key_url else ""
-    raise TrustError(
-        "no-fingerprint",
-        f"nobody says which key signs the repository {data.name}",
-        cause=f"its data pins no fingerprint, because the vendor's was not confirmed by a second way{at}",
-        hint="compare the key's fingerprint (gpg --show-keys --with-fingerprint FILE) with what the vendor gives you by"
-        f" another way, then write it into the settings file: `repositories: {{{data.name}: {{fingerprints: [40 hex"
-        " digits]}}`",
-    )
 
 
 def _urls(

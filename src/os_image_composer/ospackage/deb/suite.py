@@ -1,4 +1,4 @@
-"""One suite of a repository, read whole: InRelease verified, policy applied, indexes checked and cut."""
+"""One suite of a repository, read whole: its signed Release verified, policy applied, indexes checked and cut."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from os_image_composer.ospackage.deb.release import Release, check_release, pars
 from os_image_composer.ospackage.kept_index import read_index
 from os_image_composer.ospackage.keys import keyring_of
 from os_image_composer.ospackage.lock import LockedRepository
-from os_image_composer.ospackage.openpgp import verify_cleartext
+from os_image_composer.ospackage.openpgp import Keyring, Signed, verify_cleartext, verify_detached
 from os_image_composer.ospackage.resolve import Repository
 from os_image_composer.ospackage.retry import first_that_works, retried
 from os_image_composer.ospackage.seen import NewestDates, memory_key
 from os_image_composer.ospackage.transport import Transport
 
-MAX_INRELEASE = 8 << 20  # bytes; Debian's have 150 kB
+MAX_RELEASE = 8 << 20  # bytes; Debian's have 150 kB
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,9 @@ def read_suite(
 
     def read(url: str, attempts: int) -> ReadSuite:
         directory = f"{url}/dists/{suite}"
-        document = _fetch_inrelease(f"{directory}/InRelease", transport, listener, attempts)
-        signed = verify_cleartext(document, f"{what} InRelease", keyring)
-        release = parse_release(signed.text, f"{what} InRelease")
-        check_release(
-            release, suite, f"{what} InRelease", clock.now(), None if repository.accept_older_metadata else newest
-        )
+        document, signed, name = _signed_release(directory, what, keyring, transport, listener, attempts)
+        release = parse_release(signed.text, name)
+        check_release(release, suite, name, clock.now(), None if repository.accept_older_metadata else newest)
         if newest is not None and release.date < newest:
             listener(Note("warning", f"{what}: {url} went back to older metadata, as the settings allow"))
         return ReadSuite(
@@ -96,14 +93,29 @@ def _indexes(
     return tuple(SuiteIndex(text, what, pin, source.what) for text, source in zip(texts, sources, strict=True))
 
 
-def _fetch_inrelease(url: str, transport: Transport, listener: Listener, attempts: int) -> bytes:
+def _signed_release(
+    directory: str, what: str, keyring: Keyring, transport: Transport, listener: Listener, attempts: int
+) -> tuple[bytes, Signed, str]:
+    """The Release as it was fetched, what of it is signed, and its name: InRelease, or where the suite has none the
+    older form, Release with its signature in Release.gpg."""
+    try:
+        document = _fetch(f"{directory}/InRelease", transport, listener, attempts)
+    except FetchError as error:
+        if error.reference != "not-found":
+            raise
+        error.hint = "check the mirror's URL and the suite's name"
+        try:
+            document = _fetch(f"{directory}/Release", transport, listener, attempts)
+        except FetchError:
+            raise error from None
+        signature = _fetch(f"{directory}/Release.gpg", transport, listener, attempts)
+        return document, verify_detached(document, signature, f"{what} Release", keyring), f"{what} Release"
+    return document, verify_cleartext(document, f"{what} InRelease", keyring), f"{what} InRelease"
+
+
+def _fetch(url: str, transport: Transport, listener: Listener, attempts: int) -> bytes:
     def once() -> bytes:
-        with transport.open(url, limit=MAX_INRELEASE) as reply:
+        with transport.open(url, limit=MAX_RELEASE) as reply:
             return b"".join(reply.chunks)
 
-    try:
-        return retried(once, url, listener, attempts=attempts)
-    except FetchError as error:
-        if error.reference == "not-found":
-            error.hint = "check the mirror's URL and the suite's name"
-        raise
+    return retried(once, url, listener, attempts=attempts)
