@@ -114,7 +114,7 @@ def package(value: str) -> str:
 
 
 def priority(value: int) -> int:
-    """apt_preferences(5) leaves 0 undefined."""
+    """A pin priority; 0 has no meaning that package managers agree on."""
     if value == 0 or not -9999 <= value <= 9999:
         hint = "1 to 9999, 500 as for the distribution's other suites, or below 0 to take nothing"
         raise wrong("wrong-value", f"cannot be {value}", hint)

@@ -1,0 +1,104 @@
+"""Debian 12, and eLxr 12 from a look-alike of its repository: what differs from Debian 13 is data, and both boot.
+
+Nothing here says anything about the vendor's own repository: see docs/elxr.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from os_image_composer.ospackage.lock import parse_lock
+from support.look_alike import LookAlike, elxr_look_alike
+from support.workshop import CHECKOUT, Workshop
+
+pytestmark = pytest.mark.build
+
+SAMPLES = sorted((CHECKOUT / "image-templates").glob("*.yml"))
+# Under TCG, on two busy cores; a quiet machine takes a third.
+SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Elxr:
+    """The look-alike, and the settings file that makes a build use it."""
+
+    repository: LookAlike
+    settings: Path
+
+
+@pytest.fixture(scope="session")
+def elxr(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elxr]:
+    folder = tmp_path_factory.mktemp("elxr")
+    with elxr_look_alike(folder, workshop.settings()) as repository:
+        (folder / "settings.yml").write_text(repository.settings_text())
+        yield Elxr(repository, folder / "settings.yml")
+
+
+def build(workshop: Workshop, sample: str, *settings: str) -> Path:
+    """The image of a sample of these templates, built with the command."""
+    done = workshop.run(*settings, "build", str(CHECKOUT / "image-templates" / sample))
+    assert done.returncode == 0, done.stdout + done.stderr
+    (image,) = workshop.work.glob(f"*-{sample.partition('-')[0]}-x86_64/imagebuild/minimal/*.raw")
+    return image
+
+
+@pytest.fixture(scope="session")
+def debian12_image(workshop: Workshop) -> Path:
+    return build(workshop, "debian12-x86_64-minimal-raw.yml")
+
+
+@pytest.fixture(scope="session")
+def elxr12_image(workshop: Workshop, elxr: Elxr) -> Path:
+    """From the OS default template as it is shipped: the sample adds a user."""
+    return build(workshop, "elxr12-x86_64-minimal-raw.yml", "--config", str(elxr.settings))
+
+
+def checked(workshop: Workshop, image: Path) -> dict[str, object]:
+    """The verdict of `boot --check`."""
+    done = workshop.run("boot", "--check", "--json", "--timeout", str(SECONDS), str(image))
+    assert done.returncode == 0, done.stdout + done.stderr
+    verdict = json.loads(done.stdout)
+    assert isinstance(verdict, dict)
+    return verdict
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+def test_every_sample_is_planned(workshop: Workshop, elxr: Elxr, sample: Path) -> None:
+    done = workshop.run("--config", str(elxr.settings), "plan", str(sample))
+    assert done.returncode == 0, done.stderr
+    steps = [line.split()[0] for line in done.stdout.splitlines() if line]
+    assert {"essential", "packages:default", "initrd", "boot", "disk"} <= set(steps)
+
+
+@pytest.mark.boot
+@pytest.mark.timeout(SECONDS + 900)
+def test_debian12_boots_to_a_login_without_a_failed_unit(workshop: Workshop, debian12_image: Path) -> None:
+    verdict = checked(workshop, debian12_image)
+    # systemd 252 takes no unit from outside: the console is all there is to see.
+    assert (verdict["level"], verdict["passed"], verdict["failedUnits"]) == ("console", True, [])
+
+
+@pytest.mark.boot
+@pytest.mark.timeout(SECONDS + 900)
+def test_elxr12_from_the_look_alike_boots_to_a_login_without_a_failed_unit(
+    workshop: Workshop, elxr12_image: Path
+) -> None:
+    verdict = checked(workshop, elxr12_image)
+    assert (verdict["level"], verdict["passed"], verdict["failedUnits"]) == ("console", True, [])
+
+
+def test_elxr12_is_made_of_the_look_alike_alone(workshop: Workshop, elxr: Elxr, elxr12_image: Path) -> None:
+    assert elxr12_image.is_file()
+    (lock,) = (parse_lock(path.read_text()) for path in (workshop.cache / "locks").glob("elxr12-minimal-*.lock"))
+    (source,) = {package.repository for package in lock.sets["image"].packages()}
+    assert source == "elxr/aria"
+    (repository,) = [repository for repository in lock.repositories if repository.name == source]
+    assert (repository.url, repository.signers) == (elxr.repository.url, (elxr.repository.fingerprint.lower(),))
+    installed = {package.name: package.version for package in lock.sets["image"].packages()}
+    assert installed.items() <= elxr.repository.versions.items()
+    assert {"elxr-archive-keyring", "uefi-ext4", "policykit-1", "systemd-boot", "dracut"} <= installed.keys()
