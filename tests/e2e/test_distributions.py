@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from os_image_composer.ospackage.lock import parse_lock
+from os_image_composer.ospackage.lock_file import parse_lock
 from support.look_alike import LookAlike, elxr_look_alike
 from support.workshop import CHECKOUT, Workshop
 

@@ -17,16 +17,15 @@ from pathlib import Path
 
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.build.events import silent
-from os_image_composer.chroot.services import PackageFile
 from os_image_composer.config.distribution_data import default_template_path, load_distribution
 from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.settings import Settings
 from os_image_composer.config.spec import Target
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.deb.archive import control_file
+from os_image_composer.ospackage.fetch import fetch_packages
 from os_image_composer.ospackage.lock import LockedPackage
 from os_image_composer.ospackage.transport import HttpTransport
-from os_image_composer.provider.packages import LockedPackages
 from os_image_composer.provider.provider import Provider
 from os_image_composer.provider.services import Services
 from support.deb_repository import DebRepository, MadePackage, SigningKey, deb, served
@@ -99,11 +98,10 @@ def _of_debian(folder: Path, settings: Settings, names: Sequence[str]) -> list[t
     provider.init()
     lock = provider.pre_process(spec).lock
     found = {p.sha256: p for name in ("image", "chroot") for p in lock.sets[name].packages()}
+    cache = PackageCache(settings.cache_dir / "packages")
     with HttpTransport(settings.network) as transport:
-        cache = PackageCache(settings.cache_dir / "packages")
-        packages = LockedPackages(lock, provider.family, cache, transport, silent, settings.workers, {})
-        files = packages.files([PackageFile.of(package) for package in found.values()])
-    return [(package, files[package.sha256]) for package in sorted(found.values())]
+        fetch_packages([(lock.urls(package), package) for package in found.values()], cache, transport)
+    return [(package, cache.path(package.sha256)) for package in sorted(found.values())]
 
 
 def _entry(repository: DebRepository, package: LockedPackage, file: Path) -> bytes:
