@@ -73,7 +73,7 @@ def kill_and_compare(built: Workshop, victim: Workshop, kills: int) -> Counter[s
     inside_dpkg = done = 0
     while done < kills:
         build = start(victim, events)
-        time.sleep(moments.uniform(0.3, 14))
+        await_moment(build, events, steps=moments.randrange(4), seconds=moments.uniform(0.1, 4))
         if build.poll() is not None:
             # It had ended before its moment came: begin again from an empty store. This was no kill.
             assert build.returncode == 0
@@ -96,6 +96,15 @@ def kill_and_compare(built: Workshop, victim: Workshop, kills: int) -> Counter[s
     assert step_digests(victim) == reference
     assert [p.name for p in (victim.cache / "tmp").iterdir() if p.name != "tests"] == []
     return struck
+
+
+def await_moment(build: subprocess.Popen[bytes], events: Path, steps: int, seconds: float) -> None:
+    """Until so many steps have begun, which a slow machine does later, and then so long; or until it has ended."""
+    while build.poll() is None and events.read_bytes().count(b'"step-started"') < steps:
+        time.sleep(0.05)
+    end = time.monotonic() + seconds
+    while build.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
 
 
 def unfinished(events: Path) -> list[str]:

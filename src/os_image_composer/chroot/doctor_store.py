@@ -29,11 +29,11 @@ def try_store(host: HostFacts, temporary: Path, ids: IdMap) -> Check:
     except OSError as error:
         mend = "set cache_dir, or give --cache-dir, to a folder you can write"
         return Check(name, State.FAILED, f"{temporary} cannot be written: {error.strerror}", mend)
-    kind = filesystem(host, temporary.resolve())
     if failed is None:
-        return Check(name, State.OK, f"{kind} at {temporary}, tried")
-    mend = failed.mend if kind in _GOOD and failed.mend else MEND_STORE
-    return Check(name, State.FAILED, f"{kind} at {temporary}: {failed.found}", mend)
+        return Check(name, State.OK, f"{filesystem(host, temporary.resolve())} at {temporary}, tried")
+    known = store_by_name(host, temporary)
+    mend = failed.mend if known.state is State.OK else MEND_STORE
+    return Check(name, State.FAILED, f"{known.found}: {failed.found}", mend)
 
 
 def store_by_name(host: HostFacts, store: Path) -> Check:
