@@ -27,8 +27,8 @@ def try_store(host: HostFacts, temporary: Path, ids: IdMap) -> Check:
         with sandbox_of.folder() as folder:
             failed = first_failure(Sandbox(ids, folder), folder)
     except OSError as error:
-        mend = "set cache_dir, or give --cache-dir, to a folder you can write"
-        return Check(name, State.FAILED, f"{temporary} cannot be written: {error.strerror}", mend)
+        writable = "set cache_dir, or give --cache-dir, to a folder you can write"
+        return Check(name, State.FAILED, f"{temporary} cannot be written: {error.strerror}", writable)
     if failed is None:
         return Check(name, State.OK, f"{filesystem(host, temporary.resolve())} at {temporary}, tried")
     known = store_by_name(host, temporary)

@@ -1,0 +1,92 @@
+"""A full disk and a read-only cache end a build with a clear error and poison nothing: given room, the same bits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support.commands import told
+from support.container import as_ordinary_user, container_argv, tmpfs
+from support.workshop import CHECKOUT, TEMPLATE, Workshop
+
+pytestmark = [pytest.mark.build, as_ordinary_user]
+
+
+def run(workshop: Workshop, prepare: list[list[object]], script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a shell script in a container after `prepare`; `"$@"` in it is the build of the sample template."""
+    env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src")}
+    argv = workshop.argv("build", "--json-events", *words, str(TEMPLATE))
+    inside = container_argv(prepare, ["sh", "-c", script, "sh", *argv])
+    return subprocess.run(inside, env=env, cwd=CHECKOUT, capture_output=True, text=True, timeout=900)
+
+
+@pytest.fixture
+def small(built: Workshop, tmp_path: Path) -> Workshop:
+    """Empty folders to mount on, beside which the locks of a finished build lie."""
+    shutil.copytree(built.cache / "locks", tmp_path / "locks")
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "work").mkdir()
+    return Workshop(tmp_path)
+
+
+def prepared(small: Workshop, megabytes: int, packages: Path | None) -> list[list[object]]:
+    """The cache of `small` on a filesystem of that size, with locks and perhaps packages from elsewhere."""
+    commands = [tmpfs(small.cache, megabytes), ["cp", "-a", small.root / "locks", small.cache]]
+    return [*commands, ["ln", "-s", packages, small.cache / "packages"]] if packages else commands
+
+
+def test_package_cache_that_is_full(small: Workshop) -> None:
+    done = run(small, prepared(small, 40, None), '"$@"')
+    assert done.returncode == 1
+    assert "error[cache-full]" in done.stderr and "hint: free some space there" in done.stderr
+    assert list(small.work.iterdir()) == []
+
+
+@pytest.mark.timeout(1200)
+def test_store_that_is_full_again_and_again_gives_the_same_bits_when_there_is_room(
+    built: Workshop, small: Workshop
+) -> None:
+    # Room for a part of the first layer, then for some layers; in the end for all.
+    script = f"""
+    for size in 150 450 700; do
+        mount -o remount,size=${{size}}M {small.cache}
+        if "$@" >/dev/null; then exit 9; fi
+        test -z "$(ls -A {small.cache}/tmp)" || exit 8
+    done
+    mount -o remount,size=4000M {small.cache}
+    "$@"
+    """
+    done = run(small, prepared(small, 50, built.cache / "packages"), script)
+    assert done.stderr.count("error[") == 3, done.stderr
+    assert done.stderr.count("No space left on device") >= 3, done.stderr
+    assert done.stderr.count("hint: free some") == 3, done.stderr
+    assert told(done).sha256 == told(built.run("build", "--json-events", str(TEMPLATE))).sha256
+
+
+def test_output_folder_that_is_full(built: Workshop, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    script = f'"$@"; status=$?; ls -A {out} >&2; exit $status'
+    template = ("--output", str(out))
+    image = built.image()
+    moved = image.rename(image.with_suffix(".away"))  # or it would be copied instead of made
+    try:
+        done = run(built, [tmpfs(out, 100)], script, *template)
+    finally:
+        moved.rename(image)
+    assert done.returncode == 1
+    assert "error[output-full]" in done.stderr and "--output" in done.stderr
+    assert ".raw" not in done.stderr.splitlines()[-1]
+
+
+def test_cache_that_is_read_only(built: Workshop, tmp_path: Path) -> None:
+    read_only = [["mount", "--bind", built.cache, built.cache], ["mount", "-o", "remount,bind,ro", built.cache]]
+    done = run(built, read_only, '"$@"', "--output", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert "Read-only file system" in done.stderr and "hint: set cache_dir in the settings" in done.stderr
+    assert not list(tmp_path.rglob("*.raw"))
+    assert told(built.run("build", "--json-events", str(TEMPLATE))).ran == ()
