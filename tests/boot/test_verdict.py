@@ -132,6 +132,7 @@ def test_failed_units_are_named_once_and_a_line_without_unit_is_kept_as_it_is() 
         "[    2.1] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
         'You are in emergency mode. After logging in, type "journalctl -xb"',
         "Entering emergency mode. Exit the shell to continue.",
+        "Cannot open access to console, the root account is locked.",
         "BdsDxe: No bootable option or device was found.",
         f"BdsDxe: loading {SHELL}",
         "Error loading \\EFI\\Linux\\linux.efi: Access Denied",

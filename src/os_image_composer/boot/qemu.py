@@ -16,6 +16,7 @@ from pathlib import Path
 
 from os_image_composer.boot.console import Console
 from os_image_composer.boot.firmware import Firmware, find_firmware
+from os_image_composer.boot.image_file import check_image
 from os_image_composer.boot.smbios import Credential, smbios_arguments
 from os_image_composer.build.clock import Clock
 from os_image_composer.chroot.process import Process
@@ -107,10 +108,9 @@ def run_guest(
 ) -> Iterator[Guest]:
     """Start the machine and give its ports; afterwards it is gone, and so are its files. `scratch` is where its
     temporary files go. Raises BootError when it cannot be started."""
+    check_image(image)
     program = find_program()
     firmware = machine.firmware or find_firmware()
-    if not image.is_file():
-        raise BootError("boot-image-missing", f"there is no image {image}")
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boot-", dir=scratch)))
         variables = folder / "variables.fd"

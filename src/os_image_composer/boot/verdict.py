@@ -66,7 +66,9 @@ _PROMPT = re.compile(r"^\S+ login: ?$")
 _HANDED_OVER = re.compile(r"BdsDxe: starting Boot(?!.*Internal Shell)|EFI stub:|Linux version |Welcome to ")
 _DEAD = (
     (re.compile(r"Kernel panic - not syncing.*"), "the kernel panicked"),
-    (re.compile(r"You are in emergency mode.*"), "the system stopped in emergency mode"),
+    (re.compile(r"You are in (?:emergency|rescue) mode.*"), "the system stopped in emergency mode"),
+    # sulogin(8) without a root password, where systemd's own words go to another console.
+    (re.compile(r"Cannot open access to console, the root account is locked"), "the system stopped in emergency mode"),
     (re.compile(r"Entering emergency mode.*"), "the initrd stopped in emergency mode"),
     (re.compile(r"Failed to execute /sbin/init, giving up.*"), "no init could be started"),
     (re.compile(r"\(initramfs\) ?$"), "the initrd gave up and opened a shell"),

@@ -1,0 +1,51 @@
+"""Is this file a disk that firmware could start from? Asked before a minute is spent on a virtual machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from os_image_composer.errors import BootError
+
+_SECTOR = 512
+_ENOUGH = 64 * 1024
+#: How files begin that people take for raw images: offset, bytes, what it is, and how it becomes a disk.
+_OTHERS = (
+    (0, b"QFI\xfb", "a QCOW2 image", "qemu-img convert -O raw IMAGE disk.raw"),
+    (0, b"KDMV", "a VMDK image", "qemu-img convert -O raw IMAGE disk.raw"),
+    (0, b"vhdxfile", "a VHDX image", "qemu-img convert -O raw IMAGE disk.raw"),
+    (0, b"conectix", "a VHD image", "qemu-img convert -O raw IMAGE disk.raw"),
+    (0, b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it: zstd -d IMAGE"),
+    (0, b"\xfd7zXZ\0", "compressed with xz", "unpack it: xz -dk IMAGE"),
+    (0, b"\x1f\x8b", "compressed with gzip", "unpack it: gzip -dk IMAGE"),
+    (0, b"PK\x03\x04", "a ZIP archive", "unpack it"),
+    (1080, b"\x53\xef", "an ext filesystem without a partition table", None),
+    (32769, b"CD001", "an ISO 9660 image without a partition table", None),
+)
+
+
+def check_image(path: Path) -> None:
+    """Raises BootError unless `path` is a readable file with a partition table: GPT (UEFI specification §5.3, with
+    sectors of 512 or 4096 bytes) or MBR (§5.2.1)."""
+    try:
+        if not path.is_file():
+            cause = "it is a folder" if path.is_dir() else None
+            raise BootError("boot-image-missing", f"there is no image {path}", cause=cause)
+        with path.open("rb") as file:
+            start = file.read(_ENOUGH)
+    except OSError as error:
+        raise BootError("boot-image-unreadable", f"{path} cannot be read", cause=error.strerror) from error
+    if any(start[size : size + 8] == b"EFI PART" for size in (_SECTOR, 4096)) or _has_mbr(start):
+        return
+    for offset, magic, words, mend in _OTHERS:
+        if start[offset : offset + len(magic)] == magic:
+            raise BootError("boot-not-an-image", f"{path} is no raw disk image", cause=f"it is {words}", hint=mend)
+    cause = "it is empty" if not start else "it has no partition table"
+    raise BootError(
+        "boot-not-an-image", f"{path} is no raw disk image", cause=cause, hint="give the .raw file of a build"
+    )
+
+
+def _has_mbr(start: bytes) -> bool:
+    """The signature, and a partition that is not empty: a boot sector of a filesystem has the signature, too."""
+    types = [start[446 + 16 * n + 4] for n in range(4)] if len(start) >= _SECTOR else []
+    return start[510:512] == b"\x55\xaa" and any(types) and start[3:11] not in (b"mkfs.fat", b"NTFS    ", b"MSDOS5.0")
