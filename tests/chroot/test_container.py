@@ -40,7 +40,10 @@ def test_self_test_passes_as_root_of_a_container_with_its_store_on_a_volume(tmp_
 
 def test_masked_proc_is_refused_with_the_engines_option(tmp_path: Path) -> None:
     """What engines lay over /proc keeps the kernel from giving anybody below a new one: mount_namespaces(7)."""
-    masked = [*new_root(tmp_path / "root", tmp_path / "volume"), ["mount", "--bind", "/dev/null", "/proc/version"]]
+    masked: list[list[object]] = [
+        *new_root(tmp_path / "root", tmp_path / "volume"),
+        ["mount", "--bind", "/dev/null", "/proc/version"],
+    ]
     done = in_container(masked, DOCTOR, home=tmp_path)
     assert done.returncode == 1
     (store,) = (check for check in json.loads(done.stdout)["checks"] if check["name"] == "store")

@@ -16,10 +16,13 @@ from support.workshop import CHECKOUT, TEMPLATE, Workshop
 class Building:
     """A running `build --json-events` of a workshop; `said` is the file of its events."""
 
-    def __init__(self, workshop: Workshop, said: Path, *words: str, template: Path = TEMPLATE) -> None:
+    def __init__(
+        self, workshop: Workshop, said: Path, *words: str, template: Path = TEMPLATE, flags: Sequence[str] = ()
+    ) -> None:
+        """`words` are the verb's, `flags` those before it."""
         env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src"), MARKER: str(workshop.root)}
         self.said = said
-        argv = workshop.argv("build", "--json-events", *words, str(template))
+        argv = workshop.argv(*flags, "build", "--json-events", *words, str(template))
         with said.open("wb") as out, said.with_suffix(".err").open("wb") as err:
             self.process = subprocess.Popen(argv, env=env, cwd=CHECKOUT, stdout=out, stderr=err)
 
@@ -41,8 +44,3 @@ class Building:
         status = self.process.wait(seconds)
         errors = self.said.with_suffix(".err").read_text()
         return subprocess.CompletedProcess(self.process.args, status, self.said.read_text(), errors)
-
-
-def build_steps(building: Building) -> Sequence[object]:
-    """The steps that have begun."""
-    return [event["step"] for event in building.events("step-started")]
