@@ -54,7 +54,27 @@ ensure_venv() {
     fi
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r "$ROOT/requirements.lock"
     "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e "$ROOT"
+    make_movable
     printf '%s\n' "$wanted" >"$stamp"
+}
+
+# make_movable: let the program in $VENV, which lies in the checkout, run after the checkout was moved. What pip writes
+# names both by absolute paths: the interpreter in the first line of the program, the sources in a .pth file.
+make_movable() {
+    [ "$VENV" = "$ROOT/.venv" ] || return 0
+    cat >"$VENV/bin/os-image-composer" <<'PROGRAM'
+#!/bin/sh
+'''exec' "$(dirname "$(readlink -f "$0")")/python" -P "$0" "$@"
+' '''
+# For a shell the lines above, for Python a string: this program finds its interpreter beside itself.
+from os_image_composer.cli.main import main
+
+main()
+PROGRAM
+    local file
+    for file in "$VENV"/lib/python3.*/site-packages/*os_image_composer*.pth; do
+        [ ! -e "$file" ] || echo ../../../../src >"$file" # site(3): relative to the folder of the .pth file
+    done
 }
 
 # has_range USER: whether /etc/subuid and /etc/subgid both give USER at least 65535 ids (by name or number).
