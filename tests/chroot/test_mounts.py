@@ -13,7 +13,6 @@ from os_image_composer.chroot.job import (
     Job,
     MakeSymlink,
     MountedTree,
-    Tmpfs,
     Tree,
     WriteFile,
 )
@@ -42,13 +41,6 @@ def test_a_new_file_can_be_written_inside_and_owned_again(sh: Sh, sandbox: Sandb
         file.seek(1 << 30)
         assert file.read() == b"abc"
     image.chmod(0o600)
-
-
-def test_memory_is_gone_afterwards(sh: Sh, layer: MakeLayer) -> None:
-    upper = layer("upper")
-    done = sh("stat -c %a /srv; touch /srv/x", Tmpfs("/srv", 0o750), upper=upper)
-    assert done.output == b"750\n"
-    assert list(upper.iterdir()) == []
 
 
 def test_second_tree_is_read_only_and_merged(sh: Sh, layer: MakeLayer) -> None:

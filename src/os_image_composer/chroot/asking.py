@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from os_image_composer.chroot.ids import IdMap, Mapping
-from os_image_composer.chroot.job import Bind, Job, Mount, MountedTree, Tmpfs, Tree
+from os_image_composer.chroot.job import Bind, Job, Mount, MountedTree, Tree
 
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
 
@@ -70,8 +70,6 @@ class Asking:
                     "target": target,
                     "read_only": read_only,
                 }
-            case Tmpfs(target, mode):
-                return {"kind": "tmpfs", "target": target, "mode": mode}
             case MountedTree(tree, target, api):
                 spec = self._tree(tree, throwaway=False)
                 return {"kind": "tree", "tree": spec, "target": target, "api": api}

@@ -29,14 +29,6 @@ class Bind:
 
 
 @dataclass(frozen=True)
-class Tmpfs:
-    """An empty directory in memory at `target` that is gone afterwards."""
-
-    target: str
-    mode: int = 0o755
-
-
-@dataclass(frozen=True)
 class MountedTree:
     """A second root filesystem, seen at `target`; with `api` it has its own /proc, /dev, /run and /tmp, so
     that programs can be run in it with chroot."""
@@ -46,7 +38,7 @@ class MountedTree:
     api: bool = False
 
 
-Mount = Bind | Tmpfs | MountedTree
+Mount = Bind | MountedTree
 
 
 @dataclass(frozen=True)

@@ -175,9 +175,7 @@ class Builder:
 
     def _mount(self, spec: MountSpec, later: Sequence[MountSpec]) -> None:
         target = self._point(spec["target"], spec.get("directory", True))
-        if spec["kind"] == "tmpfs":
-            self._tmpfs(target, spec["mode"], syscalls.MS_NOSUID | syscalls.MS_NODEV)
-        elif spec["kind"] == "bind":
+        if spec["kind"] == "bind":
             syscalls.mount(self._fd(spec["source"]), target, None, syscalls.MS_BIND | syscalls.MS_REC)
             if spec["read_only"]:
                 fd = os.open(target, os.O_PATH | os.O_CLOEXEC)

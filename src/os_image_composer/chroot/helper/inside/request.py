@@ -28,12 +28,11 @@ class TreeSpec(TypedDict):
 
 
 class MountSpec(TypedDict):
-    kind: str  # bind | tmpfs | tree
+    kind: str  # bind | tree
     target: str
     source: NotRequired[int]
     directory: NotRequired[bool]
     read_only: NotRequired[bool]
-    mode: NotRequired[int]
     tree: NotRequired[TreeSpec]
     api: NotRequired[bool]
 
