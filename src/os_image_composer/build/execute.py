@@ -8,6 +8,7 @@ the rebuild there.
 from __future__ import annotations
 
 import functools
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -24,6 +25,9 @@ from os_image_composer.build.shelf import Shelf
 from os_image_composer.build.step import Kind, Result, S, Step, Work, content_key
 from os_image_composer.build.store import Store
 from os_image_composer.errors import ComposerError, StepError
+
+_OWN_WORDS = ("cache-full", "output-full")
+_LITTLE = 8 << 20  # bytes: a filesystem with less is full for whoever writes more than a line
 
 
 class _DamagedInputError(Exception):
@@ -237,6 +241,7 @@ class Execution(Generic[S]):
                     say = functools.partial(self._say, step.name, stream)
                     step.action.run(Work(self.services, tuple(inputs), output, workspace.scratch, say))
             except ComposerError as error:
+                self._look_for_room(error)
                 if log.stat().st_size:
                     error.detail = (*error.detail, f"the whole output: {log}")
                 raise
@@ -250,6 +255,11 @@ class Execution(Generic[S]):
             if kind is Kind.ARTIFACT:
                 return self.store.remember(key, sha256_file(output), output.stat().st_size, about)
             return self.store.keep(key, kind, workspace, about)
+
+    def _look_for_room(self, error: ComposerError) -> None:
+        """Programs say in many ways that a disk is full, or that they failed and no more."""
+        if error.reference not in _OWN_WORDS and shutil.disk_usage(self.store.root).free < _LITTLE:
+            error.hint = f"no space is left in {self.store.root}: free some, or set cache_dir to a larger filesystem"
 
     # -- telling ---------------------------------------------------------------------------------------------
 
