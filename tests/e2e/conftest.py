@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from support.facts import write_facts_template
 from support.workshop import TEMPLATE, Workshop, remove_workshop
 
 
@@ -20,3 +22,12 @@ def built(workshop: Workshop) -> Workshop:
     done = workshop.run("build", str(TEMPLATE))
     assert done.returncode == 0, done.stdout + done.stderr
     return workshop
+
+
+@pytest.fixture(scope="session")
+def facts_template(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A template that asks for everything a system can be told, built."""
+    template = write_facts_template(tmp_path_factory.mktemp("facts"))
+    done = workshop.run("build", str(template))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return template

@@ -21,6 +21,7 @@ from os_image_composer.build.store import NoTrees, Store, Trees
 from os_image_composer.chroot.ids import IdMap
 from os_image_composer.chroot.sandbox import SANDBOX_VERSION, Sandbox
 from os_image_composer.chroot.services import Services as StepServices
+from os_image_composer.config import remarks
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import known_targets, load_distribution, load_image_tools
 from os_image_composer.config.spec import ImageSpec, PackageGroup, RequestedSuite, Target, User
@@ -102,6 +103,8 @@ class Provider:
 
     def pre_process(self, spec: ImageSpec, *, refresh: bool = False, output: Path | None = None) -> Preparation:
         """The lock, from the last one or from the mirror, and the plan that follows from it."""
+        for remark in remarks.remarks(spec):
+            self.services.listener(Note("warning", str(remark)))
         demands = self._demands(spec)
         implicit = ImplicitLock(self.settings.cache_dir / "locks", _request_key(spec, demands), self.services.clock)
         lock = None if refresh else implicit.read(self.settings.metadata_max_age * 3600)

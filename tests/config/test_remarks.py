@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from os_image_composer.config.load import load_image_spec
+from os_image_composer.config.remarks import remarks
+
+Write = Callable[..., Path]
+HEAD = """\
+image: {name: test, version: "1.0"}
+target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
+systemConfig:
+"""
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+
+
+@pytest.mark.parametrize(
+    ("users", "said"),
+    [
+        ("[]", ["nobody-can-log-in"]),
+        ("[{name: ada}]", ["nobody-can-log-in"]),
+        ("[{name: ada, password: x}]", []),
+        (f"[{{name: ada, sshAuthorizedKeys: ['{KEY}']}}]", []),
+        (f"[{{name: ada, sudo: true, sshAuthorizedKeys: ['{KEY}']}}]", ["sudo-without-password"]),
+        ("[{name: root, password: x}]", ["root-password"]),
+    ],
+)
+def test_what_is_seldom_meant_is_told(write: Write, data: Path, users: str, said: list[str]) -> None:
+    spec = load_image_spec(write(HEAD + f"  users: {users}\n"), data)
+    assert [finding.reference for finding in remarks(spec)] == said
+
+
+def test_a_rule_of_sudo_needs_no_password(write: Write, data: Path) -> None:
+    write("ada ALL=(ALL) NOPASSWD: ALL\n", "rule")
+    user = f"  users: [{{name: ada, sudo: true, sshAuthorizedKeys: ['{KEY}']}}]\n"
+    file = '  additionalFiles: [{local: rule, final: /etc/sudoers.d/ada, mode: "0440"}]\n'
+    assert remarks(load_image_spec(write(HEAD + user + file), data)) == ()
