@@ -60,7 +60,7 @@ PROBES = (
     Probe("routes", "ip -4 route show 198.51.100.0/24; ip -6 route show default dev dummy0"),
     Probe("dns", "resolvectl dns dummy0"),
     Probe("netplan", f"netplan generate --root-dir {NETPLAN_ROOT} && cat {NETPLAN_ROOT}/run/systemd/network/*"),
-    Probe("mounts", "findmnt --noheadings --list --output TARGET,FSTYPE / /boot/efi; findmnt --fstab --verify"),
+    Probe("mounts", "findmnt --real --noheadings --list --output TARGET,FSTYPE; findmnt --verify"),
     Probe("files", "stat -c '%a %U:%G %n' /srv/secret /home/ada/.config/app/rc /var/log/kept.log"),
     Probe("machine-id", "wc -c </etc/machine-id"),
 )
