@@ -143,7 +143,7 @@ def test_nothing_secret_is_in_plan_manifest_or_lock(built: Workshop) -> None:
         assert "change-me-first" not in text
         assert "$6$" not in text
     secrets = list((built.cache / "locks").glob("*.secrets"))
-    assert [p.stat().st_mode & 0o777 for p in secrets] == [0o600]
+    assert {p.stat().st_mode & 0o777 for p in secrets} == {0o600}
 
 
 def test_plan_needs_no_subordinate_ids(built: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
