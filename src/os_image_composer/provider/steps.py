@@ -104,7 +104,7 @@ def _units(spec: ImageSpec) -> UnitStates:
     enable = states.enable
     said = {*enable, *states.disable, *states.mask}
     if spec.network is not None and NETWORK_SERVICE not in said:
-        enable = (NETWORK_SERVICE, *enable)
+        enable = (*enable, NETWORK_SERVICE)
     return UnitStates(enable, states.disable, states.mask)
 
 
