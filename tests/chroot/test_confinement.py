@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,36 @@ def test_no_descriptor_of_any_process_leads_out_of_the_tree(sh: Callable[..., Co
     script = SEARCH.replace("/FOLDER", str(tmp_path))
     done = sh(script, Bind(tmp_path / "bound", "/bound", read_only=False))
     assert done.output.decode().splitlines() == ["looked"]
+
+
+# As a maintainer script would that wants the next build to install something else.
+OVERWRITE = """
+stat -c %u /bound/package
+mount -o remount,rw,bind /bound
+mount -o remount,rw /bound
+echo changed >/bound/package
+chmod 0777 /bound/package
+unshare --user --map-root-user --mount sh -c '
+  mount -o remount,rw,bind /bound
+  umount /bound
+  echo changed >/bound/package
+'
+umount /bound
+echo changed >/bound/package
+cat /bound/package
+"""
+
+
+def test_what_is_mounted_read_only_cannot_be_mounted_anew(sh: Callable[..., Completed], tmp_path: Path) -> None:
+    (tmp_path / "bound").mkdir()
+    package = tmp_path / "bound" / "package"
+    package.write_text("signed\n")
+    done = sh(OVERWRITE, Bind(tmp_path / "bound", "/bound"))
+    owner, *_, content = done.output.decode().splitlines()
+    assert owner == ("0" if os.geteuid() else "65534")  # an ordinary caller's files are root's inside
+    assert content == "signed"
+    assert package.read_text() == "signed\n"
+    assert package.stat().st_mode & 0o022 == 0
 
 
 def test_descriptors_of_the_first_process_cannot_even_be_listed(sh: Callable[..., Completed]) -> None:

@@ -212,6 +212,21 @@ def test_a_truncated_archive_is_an_error(unpack: Unpack) -> None:
     assert "short" in caught.value.message
 
 
+@dataclass
+class WrongRecord(Archive):
+    def open(self) -> BinaryIO:
+        return io.BytesIO(self.bytes().replace(b"13 mtime=", b"12 mtime="))
+
+
+def test_an_archive_whose_extended_header_lies_is_an_error(unpack: Unpack) -> None:
+    archive = WrongRecord("lies", format=tarfile.PAX_FORMAT).add("./a", b"1")
+    archive.members[-1][0].pax_headers = {"mtime": "1.5", "comment": "x"}
+    assert b"13 mtime=1.5" in archive.bytes()
+    with pytest.raises(TrustError) as caught:
+        unpack(archive)
+    assert caught.value.reference == "archive-damaged"
+
+
 class Broken(Archive):
     def open(self) -> BinaryIO:
         raise TrustError("wrong-checksum", "not what was locked")

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from os_image_composer.errors import TrustError
 from os_image_composer.ospackage.deb.version import version_key
 from support.fuzz_targets import Workplace, harmless, targets
 
@@ -21,7 +22,10 @@ NAMES = (
 # The input of each fault that fuzzing or a review found.
 FOUND = {
     "version": ["²:1\n1".encode(), b"9" * 5000 + b"\n1"],
-    "release": [b"Date: Sat, 18 Nov 2023 00:00:00 UTC\nSHA256:\n " + b"ab" * 32 + b" " + b"9" * 5000 + b" x\n"],
+    "release": [
+        b"Date: Sat, 18 Nov 2023 00:00:00 UTC\nSHA256:\n " + b"ab" * 32 + b" " + b"9" * 5000 + b" x\n",
+        b"Date: Tue, 28 Nov 2" + b"2" * 60 + b" 22:13:20 GMT\nSHA256:\n",
+    ],
     "packages": [b"Package: a\nVersion: 1\nFilename: a\nSHA256: " + b"ab" * 32 + b"\nSize: -1\n"],
 }
 
@@ -67,6 +71,14 @@ def test_versions_have_one_order(one: str, other: str) -> None:
     left, right = version_key(one), version_key(other)
     assert (left < right) + (left == right) + (left > right) == 1
     assert version_key(f"0:{one}") == left or ":" in one
+
+
+def test_pinned_key_that_never_signed_itself_is_refused(work: Workplace) -> None:
+    whole = bytes(work.key.certificate)
+    target = targets(work)["keyring"]
+    with pytest.raises(TrustError) as caught:
+        target.run(whole[: 2 + whole[1]])  # the key packet alone
+    assert caught.value.reference == "key-unreadable"
 
 
 def test_long_numbers_in_versions_order_as_numbers() -> None:

@@ -26,7 +26,7 @@ from os_image_composer.errors import ComposerError, SandboxError, StepError
 
 READ_LIMIT = 64 << 20
 #: Goes up when the same job may give other bytes: it is part of every step's id.
-SANDBOX_VERSION = 1
+SANDBOX_VERSION = 2
 
 
 class Sandbox:

@@ -68,7 +68,10 @@ def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], 
             hint="install the distribution's archive keyring package, or name a keyring file in the settings: "
             f"`repositories: {{{what.partition('/')[0]}: {{keyring: FILE}}}}`",
         )
-    usable = [c for c in found.values() if not c.is_revoked and not _expired(c, now)]
+    try:
+        usable = [c for c in found.values() if not c.is_revoked and not _expired(c, now)]
+    except Exception as error:  # a certificate that its own key never signed
+        raise TrustError("key-unreadable", f"the keys of {what} cannot be used", cause=_first_line(error)) from error
     if not usable:
         revoked = all(c.is_revoked for c in found.values())
         raise TrustError(

@@ -47,7 +47,7 @@ def control_file(path: Path, name: str, sha256: str | None = None) -> bytes | No
                     if entry.name.removeprefix("./") == name and entry.isfile():
                         file = tar.extractfile(entry)
                         return file.read() if file else None
-        except tarfile.TarError as error:
+        except (tarfile.TarError, EOFError, ValueError, LookupError, OverflowError) as error:
             raise _bad(path, str(error)) from error
     return None
 

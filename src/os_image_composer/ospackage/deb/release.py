@@ -76,7 +76,7 @@ def _yes(fields: Mapping[str, str], name: str) -> bool:
 def _time(text: str, what: str) -> int:
     try:
         return int(parsedate_to_datetime(text).timestamp())
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise MetadataError("bad-release", f"{what} is malformed", cause=f"not a date: {text!r}") from error
 
 

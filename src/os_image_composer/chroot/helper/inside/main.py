@@ -101,7 +101,10 @@ def _inside(request: Request, fds: Sequence[int], channel: Channel, lifeline: in
         syscalls.loopback_up()
     if request["root"] is not None:
         mounts.Builder(request, fds).build(request["root"])
-    syscalls.drop_mknod()
+    # A program that may mount could mount anew for writing what it was given to read: the package cache, for one. In a
+    # further user namespace of its own it may, but the kernel holds the flags of mounts that it brings along:
+    # mount_namespaces(7), "Restrictions on mount namespaces".
+    syscalls.drop(syscalls.CAP_MKNOD, *((syscalls.CAP_SYS_ADMIN,) if verb is None else ()))
     stdin = channel.receive(request["stdin_size"]) if request["stdin_size"] else b""
 
     def work() -> int:

@@ -28,6 +28,7 @@ CLONE_NEWNET = 0x40000000
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
 PR_CAPBSET_DROP = 24
+CAP_SYS_ADMIN = 21
 CAP_MKNOD = 27
 
 _SYS_MOUNT_SETATTR = 442  # one number for all architectures (Linux 5.12)
@@ -99,14 +100,18 @@ def undumpable() -> None:
     _checked(_libc.prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0), "prctl")
 
 
-def drop_mknod() -> None:
-    """CAP_MKNOD leaves the bounding set and the process's own sets: capset(2), version 3 (two 32-bit words)."""
-    _checked(_libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(CAP_MKNOD), 0, 0, 0), "prctl")
+def drop(*capabilities: int) -> None:
+    """They leave the bounding set and the process's own sets: capset(2), version 3 (two 32-bit words, of which the
+    first has the capabilities below 32)."""
+    gone = 0
+    for number in capabilities:
+        _checked(_libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0), "prctl")
+        gone |= 1 << number
     header = struct.pack("Ii", _LINUX_CAPABILITY_VERSION_3, 0)
     data = ctypes.create_string_buffer(24)
     _checked(_libc.capget(header, data), "capget")
     words = list(struct.unpack("6I", data.raw))
-    words[:3] = [word & ~(1 << CAP_MKNOD) for word in words[:3]]
+    words[:3] = [word & ~gone for word in words[:3]]
     _checked(_libc.capset(header, struct.pack("6I", *words)), "capset")
 
 

@@ -24,6 +24,8 @@ from .walk import ensure_directory, place, rooted
 
 _CHUNK = 1 << 20
 _LAST_ID = 65534  # 65535 is (uid_t) -1 for 16-bit calls, and ids above do not exist inside
+# What tarfile raises for headers that are none; numbers of PAX records give the last ones.
+_DAMAGED = (tarfile.TarError, EOFError, ValueError, LookupError, OverflowError, struct.error)
 _XATTR = "SCHILY.xattr."
 _ACCEPTED = ("user.", "system.posix_acl_", "security.capability")
 _LEFT_OUT = ("security.", "trusted.", "system.")  # labels are computed, never taken over
@@ -65,7 +67,7 @@ def unpack(request: Request, fds: Sequence[int], channel: Channel) -> None:
                 with tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", bufsize=_CHUNK) as archive:
                     for member in archive:
                         target.take(archive, member, name)
-            except tarfile.TarError as error:
+            except _DAMAGED as error:
                 raise Refused("archive-damaged", f"{name} is not a whole tar archive", str(error)) from None
             while stream.read(_CHUNK):
                 pass
