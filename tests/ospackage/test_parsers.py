@@ -21,6 +21,7 @@ NAMES = (
 )  # fmt: skip
 # The input of each fault that fuzzing or a review found.
 FOUND = {
+    "volume": [b"verity\0\0" + bytes(4)],
     "version": ["²:1\n1".encode(), b"9" * 5000 + b"\n1"],
     "release": [
         b"Date: Sat, 18 Nov 2023 00:00:00 UTC\nSHA256:\n " + b"ab" * 32 + b" " + b"9" * 5000 + b" x\n",

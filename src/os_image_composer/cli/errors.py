@@ -10,6 +10,7 @@ from pathlib import Path
 from os_image_composer.errors import ComposerError, Finding, Origin
 
 WIDTH = 120  # characters of a source line that are shown
+LONGEST = 4096  # characters of a source line that is looked at: nobody reads a longer one, and looking takes long
 # Anything that looks like the name of a secret, also misspelt, wherever it stands in the line; what follows it goes.
 _SECRET = re.compile(r"(?i)([\"']?\b\w*(?:pas+w?o?r?d?|pwd|secret|token|hash)\w*[\"']?\s*[:=]\s*)\S.*$|\$\w{1,3}\$\S+")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
@@ -48,7 +49,7 @@ def excerpt(origin: Origin) -> Iterator[str]:
             source = next((line for number, line in enumerate(file, 1) if number == origin.line), None)
     except OSError:
         return
-    if source is None:
+    if source is None or len(source) > LONGEST:
         return
     source = _SECRET.sub(lambda match: f"{match[1] or ''}(hidden)", source.rstrip("\n"))
     column = max(origin.column - 1, 0)

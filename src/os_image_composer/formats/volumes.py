@@ -109,7 +109,7 @@ def _luks(window: Window) -> Volume | None:
 def _verity(window: Window) -> Volume | None:
     """cryptsetup wiki, "DMVerity", superblock."""
     head = window.head(32)
-    return Volume("DM_verity_hash", str(UUID(bytes=head[16:32]))) if head[:8] == b"verity\0\0" else None
+    return Volume("DM_verity_hash", str(UUID(bytes=window.read(16, 16)))) if head[:8] == b"verity\0\0" else None
 
 
 def _lvm(window: Window) -> Volume | None:
