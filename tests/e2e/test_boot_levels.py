@@ -1,5 +1,6 @@
-"""Each level of the verdict on a real boot: what an image tells decides, not who made it. (Debian 12, whose systemd takes
-no units from outside, is booted in `test_distributions`.)"""
+"""Each level of the verdict on a real boot: what an image tells decides, not who made it.
+
+Debian 12, whose systemd takes no units from outside, is booted in `test_distributions`."""
 
 from __future__ import annotations
 
