@@ -124,6 +124,7 @@ class Interface:
     addresses: tuple[str, ...]
     routes: tuple[Route, ...]
     nameservers: tuple[str, ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True)

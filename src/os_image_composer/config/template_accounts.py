@@ -22,7 +22,7 @@ PREFIXES = {
 }
 # bcrypt hashes the first 72 bytes and ignores the rest (crypt(5)).
 BCRYPT_BYTES = 72
-# Ids that useradd and groupadd give to people (login.defs), without those of systemd and of nobody.
+# 0 is root's; above begin the ids that systemd gives out by itself and nobody's (systemd.io/UIDS-GIDS).
 LEAST_ID, GREATEST_ID = 1, 60_000
 
 

@@ -46,6 +46,8 @@ class InterfaceTemplate(Section):
     """Routes beside those of DHCP and of the addresses' own networks."""
     nameservers: list[Address] = []
     """DNS servers beside those of DHCP."""
+    optional: bool = False
+    """Whether the machine counts as online without it: services that wait for the network do not wait for it."""
 
     @model_validator(mode="after")
     def asks_for_something(self) -> InterfaceTemplate:

@@ -134,6 +134,7 @@ def _network(network: NetworkTemplate | None) -> spec.Network | None:
             addresses=tuple(interface.addresses),
             routes=tuple(spec.Route(route.to, route.via) for route in interface.routes),
             nameservers=tuple(interface.nameservers),
+            optional=interface.optional,
         )
         for interface in network.interfaces
     )

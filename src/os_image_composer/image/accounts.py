@@ -15,7 +15,7 @@ from os_image_composer.config.nearest import did_you_mean
 from os_image_composer.errors import StepError
 from os_image_composer.image.databases import PasswdEntry, read_groups, read_users
 
-# Shells that packages need not list in /etc/shells: they let nobody in, which is what they are for.
+# Whatever /etc/default/useradd says: Debian's says /bin/sh.
 DEFAULT_SHELL = "/bin/bash"
 
 

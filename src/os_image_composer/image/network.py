@@ -88,7 +88,10 @@ def _unit(interface: Interface) -> str:
     settings = [f"DHCP={_DHCP[interface.dhcp4, interface.dhcp6]}"]
     settings += [f"Address={address}" for address in interface.addresses]
     settings += [f"DNS={server}" for server in interface.nameservers]
-    text = _section("Match", match) + "\n" + _section("Network", settings)
+    text = _section("Match", match) + "\n"
+    if interface.optional:
+        text += _section("Link", ["RequiredForOnline=no"]) + "\n"
+    text += _section("Network", settings)
     for route in interface.routes:
         to = [] if route.to == "default" else [f"Destination={route.to}"]
         text += "\n" + _section("Route", [*to, f"Gateway={route.via}"])
@@ -106,6 +109,8 @@ def _match(interface: Interface) -> list[str]:
 
 def _settings(interface: Interface) -> list[str]:
     lines = [f"dhcp4: {str(interface.dhcp4).lower()}", f"dhcp6: {str(interface.dhcp6).lower()}"]
+    if interface.optional:
+        lines.append("optional: true")
     if interface.addresses:
         lines += ["addresses:", *(f"  - {_quoted(address)}" for address in interface.addresses)]
     if interface.routes:
