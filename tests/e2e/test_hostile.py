@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pysequoia
 import pytest
 
 from support.deb_repository import SigningKey
@@ -79,6 +80,16 @@ def of_another_suite(mirror: HostileMirror) -> None:
     mirror.repository.write()
 
 
+def signed_with_sha1(mirror: HostileMirror) -> None:
+    marker = b"-----BEGIN PGP SIGNATURE-----"
+    head, _, rest = mirror.repository.inrelease.read_bytes().partition(marker)
+    packet = bytearray(bytes(pysequoia.Sig.from_bytes(marker + rest)))
+    body = 2 if packet[1] < 192 else 3  # RFC 9580, 4.2.1: the packet's length; 5.2.3: the fourth byte is the digest
+    packet[body + 3] = 2
+    text = pysequoia.armor(bytes(packet), pysequoia.ArmorKind.Signature).encode()
+    mirror.repository.inrelease.write_bytes(head + text)
+
+
 def with_md5_alone(mirror: HostileMirror) -> None:
     mirror.repository.release = {"SHA256": None}
     text = "Suite: stable\nCodename: x\nDate: Sat, 18 Nov 2023 00:00:00 UTC\nMD5Sum:\n d41d8cd98f00b204 0 a\n"
@@ -138,6 +149,7 @@ def redirecting_to_a_file(mirror: HostileMirror) -> None:
         ("unknown-signer", of_another_key),
         ("bad-signature", changed_after_signing),
         ("wrong-suite", of_another_suite),
+        ("weak-digest", signed_with_sha1),
         ("bad-release", with_md5_alone),
         ("over-expanding-index", index_that_expands),
         ("too-large", index_of_a_wrong_size),
