@@ -23,8 +23,7 @@ def try_store(host: HostFacts, temporary: Path, ids: IdMap) -> Check:
     name = "store"
     try:
         temporary.mkdir(parents=True, exist_ok=True)
-        sandbox_of = Scratch(temporary, Sandbox(ids, temporary).remove)
-        with sandbox_of.folder() as folder:
+        with Scratch(temporary, Sandbox(ids, temporary).remove).folder() as folder:
             failed = first_failure(Sandbox(ids, folder), folder)
     except OSError as error:
         writable = "set cache_dir, or give --cache-dir, to a folder you can write"
