@@ -7,7 +7,9 @@ the rebuild there.
 
 from __future__ import annotations
 
+import errno
 import functools
+import os
 import shutil
 import threading
 from collections.abc import Callable, Sequence
@@ -241,7 +243,7 @@ class Execution(Generic[S]):
                     say = functools.partial(self._say, step.name, stream)
                     step.action.run(Work(self.services, tuple(inputs), output, workspace.scratch, say))
             except ComposerError as error:
-                self._look_for_room(error)
+                self._look_for_room(error, log)
                 if log.stat().st_size:
                     error.detail = (*error.detail, f"the whole output: {log}")
                 raise
@@ -256,9 +258,13 @@ class Execution(Generic[S]):
                 return self.store.remember(key, sha256_file(output), output.stat().st_size, about)
             return self.store.keep(key, kind, workspace, about)
 
-    def _look_for_room(self, error: ComposerError) -> None:
-        """Programs say in many ways that a disk is full, or that they failed and no more."""
-        if error.reference not in _OWN_WORDS and shutil.disk_usage(self.store.root).free < _LITTLE:
+    def _look_for_room(self, error: ComposerError, log: Path) -> None:
+        """A program may say that the disk is full long before its last line, or not at all, and may leave room behind
+        when it gives up."""
+        if error.reference in _OWN_WORDS:
+            return
+        said = os.strerror(errno.ENOSPC) in log.read_text("utf-8", "replace")  # programs run in the C locale
+        if said or shutil.disk_usage(self.store.root).free < _LITTLE:
             error.hint = f"no space is left in {self.store.root}: free some, or set cache_dir to a larger filesystem"
 
     # -- telling ---------------------------------------------------------------------------------------------
