@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -14,9 +13,8 @@ from os_image_composer.errors import FetchError, StoreError, TrustError
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.fetch import Wanted, fetch_files
 from os_image_composer.ospackage.transport import HttpTransport, MemoryTransport, TransientFetchError
-from support.deb_repository import DebRepository, Server, deb, served
-
-from .conftest import Resolve
+from support.deb_repository import Server, served
+from support.families import FAMILIES, Offered, offered
 
 
 @pytest.fixture
@@ -24,11 +22,15 @@ def cache(tmp_path: Path) -> PackageCache:
     return PackageCache(tmp_path / "packages")
 
 
+@pytest.fixture(params=FAMILIES)
+def repository(request: pytest.FixtureRequest, tmp_path: Path) -> Offered:
+    """With a package of 300 kB that cannot be compressed."""
+    return offered(request.param, tmp_path / "mirror")
+
+
 @pytest.fixture
-def wanted(repository: DebRepository, server: Server, resolve: Resolve) -> Wanted:
-    """A package of 300 kB that cannot be compressed."""
-    repository.add(deb("big", files={"./big": os.urandom(300_000)}, form="")).write()
-    (package,) = resolve("big").sets["image"].packages()
+def wanted(repository: Offered, server: Server, transport: HttpTransport, metadata: Path) -> Wanted:
+    (package,) = repository.resolve(server.url, transport, metadata).sets["image"].packages()
     server.requests.clear()
     return Wanted((f"{server.url}/{package.path}",), package.sha256, package.size, package.name)
 
@@ -67,9 +69,9 @@ def test_second_fetch_asks_nobody(
 
 
 def test_changed_byte_in_a_package_is_refused_and_nothing_stays(
-    wanted: Wanted, cache: PackageCache, transport: HttpTransport, repository: DebRepository
+    wanted: Wanted, cache: PackageCache, transport: HttpTransport, repository: Offered
 ) -> None:
-    path = repository.pool_path(repository.packages[0])
+    path = repository.package
     data = bytearray(path.read_bytes())
     data[1000] ^= 1
     path.write_bytes(bytes(data))
@@ -80,9 +82,9 @@ def test_changed_byte_in_a_package_is_refused_and_nothing_stays(
 
 
 def test_package_longer_than_signed_is_refused(
-    wanted: Wanted, cache: PackageCache, transport: HttpTransport, repository: DebRepository
+    wanted: Wanted, cache: PackageCache, transport: HttpTransport, repository: Offered
 ) -> None:
-    path = repository.pool_path(repository.packages[0])
+    path = repository.package
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(FetchError) as caught:
         fetch(wanted, cache, transport)
@@ -103,9 +105,9 @@ def test_cut_download_goes_on_where_it_ended(
 
 
 def test_download_that_a_killed_process_left_is_resumed(
-    wanted: Wanted, cache: PackageCache, transport: HttpTransport, server: Server, repository: DebRepository
+    wanted: Wanted, cache: PackageCache, transport: HttpTransport, server: Server, repository: Offered
 ) -> None:
-    whole = repository.packages[0].data
+    whole = repository.package.read_bytes()
     with cache.partial(wanted.sha256) as file:
         file.write(whole[:1234])
     fetch(wanted, cache, transport)
@@ -114,13 +116,13 @@ def test_download_that_a_killed_process_left_is_resumed(
 
 
 def test_server_without_ranges_is_read_from_the_start(
-    wanted: Wanted, cache: PackageCache, transport: HttpTransport, server: Server, repository: DebRepository
+    wanted: Wanted, cache: PackageCache, transport: HttpTransport, server: Server, repository: Offered
 ) -> None:
     server.ranges = False
     with cache.partial(wanted.sha256) as file:
         file.write(b"rubbish")
     fetch(wanted, cache, transport)
-    assert cache.verified(wanted.sha256).read_bytes() == repository.packages[0].data
+    assert cache.verified(wanted.sha256).read_bytes() == repository.package.read_bytes()
 
 
 def test_wrong_bytes_from_an_earlier_download_do_not_last(
@@ -202,13 +204,13 @@ def test_file_url_is_read_from_an_offset(tmp_path: Path, transport: HttpTranspor
 
 
 def test_redirect_is_followed_but_never_to_a_file(
-    wanted: Wanted, cache: PackageCache, transport: HttpTransport, server: Server, repository: DebRepository
+    wanted: Wanted, cache: PackageCache, transport: HttpTransport, server: Server, repository: Offered
 ) -> None:
     with served(repository.root) as other:
         server.redirect = wanted.urls[0].replace(server.url, other.url)
         fetch(wanted, cache, transport)
         assert cache.has(wanted.sha256)
-    server.redirect = repository.pool_path(repository.packages[0]).as_uri()
+    server.redirect = repository.package.as_uri()
     cache.remove(wanted.sha256)
     with pytest.raises(FetchError) as caught:
         fetch(wanted, cache, transport)

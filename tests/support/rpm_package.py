@@ -11,6 +11,7 @@ import hashlib
 import lzma
 import stat
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,21 +132,22 @@ class MadeRpm:
 
     def archive(self) -> bytes:
         """The cpio archive: of several names of one file the last has the content."""
-        last = {self._inode(path): path for path, c in self.files.items() if not c.ghost}
+        inodes = self._inodes()
+        last = {inodes[path]: path for path, c in self.files.items() if not c.ghost}
+        links = Counter(inodes.values())
         parts: list[bytes] = []
         for number, (path, content) in enumerate(self.files.items()):
             if content.ghost:
                 continue
             origin = self.files[content.same_as] if content.same_as else content
             data = content.link.encode() if content.link else origin.data
-            if last[self._inode(path)] != path:
+            if last[inodes[path]] != path:
                 data = b""
             if self.stripped:
                 head = b"07070X%08x" % number
                 head += b"\0" * (-len(head) % 4)
             else:
-                links = sum(self._inode(p) == self._inode(path) for p in self.files)
-                head = newc(f".{path}", self._mode(path), len(data), self._inode(path), links)
+                head = newc(f".{path}", self._mode(path), len(data), inodes[path], links[inodes[path]])
             parts += [head, data, b"\0" * (-len(data) % 4)]
         parts.append(newc("TRAILER!!!", 0, 0, 0, 1))
         return b"".join(parts)
@@ -168,9 +170,9 @@ class MadeRpm:
     def signed(self, key: SigningKey) -> bytes:
         return self.data(self.signature(key))
 
-    def _inode(self, path: str) -> int:
-        content = self.files[path]
-        return list(self.files).index(content.same_as or path) + 1
+    def _inodes(self) -> dict[str, int]:
+        numbers = {path: number for number, path in enumerate(self.files, 1)}
+        return {path: numbers[content.same_as or path] for path, content in self.files.items()}
 
     def _mode(self, path: str) -> int:
         content = self.files[path]
@@ -204,7 +206,7 @@ class MadeRpm:
             1040: (STRINGS, ["root"] * count),
             1045: (INT32, [0xFFFFFFFF] * count),
             1095: (INT32, [1] * count),
-            1096: (INT32, [self._inode(p) for p in paths]),
+            1096: (INT32, list(self._inodes().values())),
             1097: (STRINGS, [""] * count),
             1116: (INT32, [folders.index(p.rpartition("/")[0] + "/") for p in paths]),
             1117: (STRINGS, [p.rpartition("/")[2] for p in paths]),

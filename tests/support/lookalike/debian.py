@@ -1,0 +1,51 @@
+"""The Debian 12 packages that the look-alikes are made of, fetched and verified by the product."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from os_image_composer.build.clock import SystemClock
+from os_image_composer.build.events import silent
+from os_image_composer.config.distribution_data import load_distribution
+from os_image_composer.config.network import Network
+from os_image_composer.config.settings import load_settings
+from os_image_composer.config.spec import PackageGroup
+from os_image_composer.ospackage.cache import PackageCache
+from os_image_composer.ospackage.family import family_for
+from os_image_composer.ospackage.fetch import fetch_packages
+from os_image_composer.ospackage.mirrors import repositories_for
+from os_image_composer.ospackage.resolve import SetRequest
+from os_image_composer.ospackage.transport import HttpTransport
+
+# What the vendors' templates and their package tools come down to. usr-is-merged keeps usrmerge and perl away.
+_ROOTS = """
+systemd systemd-sysv udev dbus bash coreutils util-linux iproute2 openssh-server ca-certificates e2fsprogs kmod
+login passwd procps linux-image-cloud-amd64 dracut dracut-core systemd-boot systemd-boot-efi rpm sudo cryptsetup-bin
+usr-is-merged zstd less logrotate efibootmgr systemd-resolved iputils-ping shim-unsigned cron hyperv-daemons
+"""
+
+
+@dataclass(frozen=True)
+class Deb:
+    name: str
+    sha256: str
+    path: Path
+
+
+def fetch(cache: Path) -> list[Deb]:
+    """The newest Debian 12 packages, from the mirror of the host's settings."""
+    settings = load_settings(None, dict(os.environ), Path.cwd())
+    distribution = load_distribution("debian", "debian12", "x86_64", settings.config_dir)
+    family = family_for(distribution.family)
+    mirrors = repositories_for(distribution, settings.mirrors, family.host_mirrors(Path("/etc")))
+    request = SetRequest("lookalike", (PackageGroup("roots", tuple(_ROOTS.split())),), essential=True)
+    packages = PackageCache(cache / "debs")
+    with HttpTransport(Network()) as transport:
+        resolver = family.resolver(transport, cache / "metadata", SystemClock(), silent)
+        found = resolver.resolve(mirrors, distribution.package_arch, [request])
+        url = {r.name: r.url for r in found.repositories}
+        wanted = list(found.sets["lookalike"].packages())
+        fetch_packages([((f"{url[p.repository]}/{p.path}",), p) for p in wanted], packages, transport)
+    return [Deb(p.name, p.sha256, packages.path(p.sha256)) for p in wanted]
