@@ -154,6 +154,8 @@ def test_other_architecture_is_there_when_it_is_asked_for(repository: RpmReposit
     found = resolve("devel.i686 lib")
     assert [f"{p.name}.{p.arch}" for p in found.sets["image"].packages()] == ["devel.i686", "lib.i686", "lib.x86_64"]
     assert names(resolve("lib")) == ["lib"]
+    only = resolve("lib.i686").sets["image"].packages()
+    assert [p.arch for p in only] == ["i686"]
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,12 @@ _COMPATIBLE = {"x86_64": ("i386", "i486", "i586", "i686")}
 
 @dataclass(frozen=True)
 class Requested:
-    """The ids of the packages of which one must be there."""
+    """The ids of the packages of which one must be there; `foreign` when they are of another architecture, which the
+    request then names."""
 
     text: str
     candidates: tuple[int, ...]
+    foreign: bool
 
 
 def asked_architectures(pool: PackagePool, texts: list[str]) -> set[str]:
@@ -41,7 +43,8 @@ def requested(pool: PackagePool, text: str) -> Requested:
         error = _unknown(pool, text)
         error.key = package_key(text)
         raise error
-    return Requested(text, tuple(dict.fromkeys(s.id for s in found)))
+    foreign = all(s.arch not in (pool.arch, "noarch") for s in found)
+    return Requested(text, tuple(dict.fromkeys(s.id for s in found)), foreign)
 
 
 def _found(pool: PackagePool, text: str) -> list[solv.XSolvable]:

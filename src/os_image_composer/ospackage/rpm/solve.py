@@ -22,7 +22,9 @@ def solve(pool: PackagePool, requests: Sequence[str], *, recommended: bool = Fal
     jobs = []
     for one in asked:
         queue = pool.pool.towhatprovides(list(one.candidates))
-        jobs.append(pool.pool.Job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE_ONE_OF, queue))
+        # As dnf: who names the architecture does not get the better one's package of that name as well.
+        how = solv.Job.SOLVER_SETARCH if one.foreign else 0
+        jobs.append(pool.pool.Job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE_ONE_OF | how, queue))
     solver = pool.pool.Solver()  # kept: problems and rules point into it
     for flag in (
         solver.SOLVER_FLAG_KEEP_ORPHANS,
