@@ -57,7 +57,7 @@ PROBES = (
     Probe("link", "networkctl status --no-pager dummy0; networkctl status --no-pager $(ls /sys/class/net | grep ^e)"),
     Probe("network-warnings", "journalctl --boot --unit systemd-networkd --priority warning --output cat --no-pager"),
     Probe("addresses", "ip -brief address"),
-    Probe("routes", "ip -4 route show 198.51.100.0/24; ip -6 route show default dev dummy0"),
+    Probe("routes", "ip -4 route show 198.51.100.0/24; ip -6 route show default"),
     Probe("dns", "resolvectl dns dummy0"),
     Probe("netplan", f"netplan generate --root-dir {NETPLAN_ROOT} && cat {NETPLAN_ROOT}/run/systemd/network/*"),
     Probe("mounts", "findmnt --real --noheadings --list --output TARGET,FSTYPE; findmnt --verify"),
