@@ -37,12 +37,14 @@ class Origin:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong in a file: where, what, and what to write instead."""
+    """One thing that is wrong in a file: where, what, and what to write instead. `key` names the template's key
+    where only that is known, for who can tell its `origin`."""
 
     reference: str
     message: str
     origin: Origin | None = None
     hint: str | None = None
+    key: str | None = None
 
     def __str__(self) -> str:
         where = f"{self.origin}: " if self.origin else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from os_image_composer import __version__
 
 Composer = Callable[..., subprocess.CompletedProcess[str]]
-VERBS = ("build", "validate", "plan", "boot", "doctor", "version")
+VERBS = ("build", "validate", "plan", "boot", "schema", "doctor", "version")
 
 
 def test_version_is_told(composer: Composer) -> None:
@@ -27,8 +28,8 @@ def test_version_is_told(composer: Composer) -> None:
 def test_help_of_every_verb_says_what_it_does_and_shows_an_example(composer: Composer, verb: str) -> None:
     done = composer(verb, "--help")
     assert done.returncode == 0
-    assert "Example:\n" in done.stdout
-    assert f"os-image-composer {verb}" in done.stdout.split("Example:\n")[1]
+    assert re.search(r"Examples?:\n", done.stdout)
+    assert f"os-image-composer {verb}" in re.split(r"Examples?:\n", done.stdout)[1]
 
 
 def test_help_names_every_verb_and_every_global_flag(composer: Composer) -> None:

@@ -22,6 +22,7 @@ from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Event, Listener, Note, Output, StepFinished, StepStarted
 from os_image_composer.build.explain import explain
+from os_image_composer.build.inventory import note_use
 from os_image_composer.build.plan import Plan, PlannedStep
 from os_image_composer.build.shelf import Shelf
 from os_image_composer.build.step import Kind, Result, S, Step, Work, content_key
@@ -109,6 +110,7 @@ class Execution(Generic[S]):
             except _DamagedInputError:
                 continue
             self.store.note_plan(self.plan)
+            note_use(self.store.root, self.plan, self.clock.now())
             return self._outcome(progress)
         raise StepError(
             "store-keeps-changing",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,13 +11,9 @@ import typer
 
 from os_image_composer.cli.options import global_options, settings_of
 from os_image_composer.cli.summary import shown
-from os_image_composer.errors import ComposerError
 
 if TYPE_CHECKING:
-    from os_image_composer.build.clock import Clock
-    from os_image_composer.build.events import Listener
     from os_image_composer.cli.progress import JsonLines
-    from os_image_composer.config.settings import Settings
     from os_image_composer.provider.interface import Published
 
 
@@ -40,26 +34,22 @@ def build(
     """Build the image that a template describes."""
     settings = settings_of(global_options(context))
     from os_image_composer.build.clock import SystemClock
+    from os_image_composer.cli.listening import listening
     from os_image_composer.cli.progress import JsonLines
     from os_image_composer.config.load import load_image_spec
 
     clock = SystemClock()
     json_lines = JsonLines(sys.stdout, clock) if json_events else None
-    try:
-        spec = load_image_spec(template, settings.config_dir)
-        # After the template was read: what is wrong with it is said at once.
-        from os_image_composer.provider.registry import provider_for
-        from os_image_composer.provider.services import Services
+    spec = load_image_spec(template, settings.config_dir)
+    # After the template was read: what is wrong with it is said at once.
+    from os_image_composer.provider.registry import provider_for
+    from os_image_composer.provider.services import Services
 
-        with listening(settings, clock, json_lines, quiet) as listener:
-            provider = provider_for(spec.target, Services(settings, clock, listener))
-            provider.init()
-            preparation = provider.pre_process(spec, refresh=refresh, output=output and output.absolute())
-            published = provider.build_image(preparation)
-    except ComposerError as error:
-        if json_lines is not None:
-            json_lines.say("error", _error_fields(error))
-        raise
+    with listening(settings, clock, json_lines, quiet) as listener:
+        provider = provider_for(spec.target, Services(settings, clock, listener))
+        provider.init()
+        preparation = provider.pre_process(spec, refresh=refresh, output=output and output.absolute())
+        published = provider.build_image(preparation)
     _tell(published, json_lines, quiet)
 
 
@@ -81,53 +71,3 @@ def program_words() -> str:
     called = Path(sys.argv[0]).absolute()
     found = shutil.which(name)
     return name if called.name != name or (found and Path(found).samefile(called)) else str(shown(called))
-
-
-@contextlib.contextmanager
-def listening(
-    settings: Settings, clock: Clock, json_lines: JsonLines | None = None, quiet: bool = False
-) -> Iterator[Listener]:
-    """The listeners that flags and settings ask for: JSON, a live display or plain lines, and the log file."""
-    from os_image_composer.cli.progress import PlainLines, Several
-
-    with contextlib.ExitStack() as stack:
-        listeners: list[Listener] = []
-        if settings.logging.file is not None:
-            settings.logging.file.parent.mkdir(parents=True, exist_ok=True)
-            log = stack.enter_context(settings.logging.file.open("a", encoding="utf-8"))
-            listeners.append(PlainLines(log, clock, settings.logging.level))
-        if json_lines is not None:
-            listeners.append(json_lines)
-        elif quiet:
-            listeners.append(PlainLines(sys.stderr, clock, "warning"))
-        elif sys.stderr.isatty() and settings.logging.level in ("debug", "info"):
-            from rich.console import Console
-
-            from os_image_composer.cli.live import LiveDisplay
-
-            display = LiveDisplay(Console(stderr=True), clock, settings.logging.level == "debug")
-            listeners.append(stack.enter_context(display.shown()))
-        else:
-            listeners.append(PlainLines(sys.stderr, clock, settings.logging.level))
-        yield Several(listeners)
-
-
-def _error_fields(error: ComposerError) -> dict[str, object]:
-    return {
-        "reference": error.reference,
-        "message": error.message,
-        "cause": error.cause,
-        "hint": error.hint,
-        "detail": list(error.detail),
-        "findings": [
-            {
-                "reference": f.reference,
-                "message": f.message,
-                "file": f.origin.file if f.origin else None,
-                "line": f.origin.line if f.origin else None,
-                "column": f.origin.column if f.origin else None,
-                "hint": f.hint,
-            }
-            for f in error.findings
-        ],
-    }

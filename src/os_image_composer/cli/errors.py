@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import traceback
 from collections.abc import Iterator
@@ -76,3 +78,62 @@ def unexpected_lines(error: BaseException, debug: bool) -> Iterator[str]:
 def _printable(text: str) -> str:
     """Without what could move the cursor: text of templates and packages ends up here."""
     return _UNPRINTABLE.sub(lambda m: f"\\x{ord(m[0]):02x}", text)
+
+
+def error_fields(error: ComposerError) -> dict[str, object]:
+    """The `error` event (see progress)."""
+    return {
+        "reference": error.reference,
+        "message": error.message,
+        **_place(error.origin),
+        "cause": error.cause,
+        "hint": error.hint,
+        "detail": list(error.detail),
+        "findings": [finding_fields(finding) for finding in error.findings],
+    }
+
+
+def finding_fields(finding: Finding) -> dict[str, object]:
+    return {
+        "reference": finding.reference,
+        "message": finding.message,
+        **_place(finding.origin),
+        "hint": finding.hint,
+    }
+
+
+def findings_of(error: ComposerError) -> tuple[Finding, ...]:
+    """The places that are wrong; the error itself where it names no others."""
+    cause = f": {error.cause}" if error.cause else ""
+    return error.findings or (Finding(error.reference, error.message + cause, error.origin, error.hint),)
+
+
+def _place(origin: Origin | None) -> dict[str, object]:
+    return {
+        "file": origin.file if origin else None,
+        "line": origin.line if origin else None,
+        "column": origin.column if origin else None,
+    }
+
+
+def as_composer_error(error: BaseException) -> ComposerError:
+    """Any failure as what the user is told: what the host's files or devices refused, where no module had more to say
+    about it; the user's own interruption; a fault of this program."""
+    if isinstance(error, ComposerError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return ComposerError("interrupted", "interrupted")
+    if isinstance(error, OSError) and (error.filename is not None or error.errno is not None):
+        where = os.fsdecode(error.filename) if error.filename else "a file"
+        hint = _HINTS.get(error.errno or 0)
+        return ComposerError("host-refused", f"cannot use {where}", cause=error.strerror, hint=hint)
+    summary = str(error).splitlines()
+    return ComposerError("internal", f"{type(error).__name__}: {summary[0] if summary else 'no message'}")
+
+
+_HINTS = {
+    errno.ENOSPC: "free some disk space",
+    errno.EROFS: "the filesystem is read-only: choose another folder with --cache-dir, --work-dir or --output",
+    errno.EACCES: "see who owns it and who may write there",
+    errno.EPERM: "see who owns it and who may write there",
+}

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
@@ -17,10 +16,10 @@ from typing import Annotated
 
 import typer
 
-from os_image_composer.cli import boot, build, cache, doctor, plan, schema, validate, version
-from os_image_composer.cli.errors import error_lines, unexpected_lines
+from os_image_composer.cli import boot, build, cache, completion, config, doctor, plan, schema, validate, version
+from os_image_composer.cli.errors import as_composer_error, error_fields, error_lines, unexpected_lines
 from os_image_composer.cli.options import GlobalOptions, LogLevel, parse_mirror
-from os_image_composer.errors import ComposerError
+from os_image_composer.errors import ComposerError, UsageError
 
 INTERRUPTED = 130
 GRACE = 4.0  # seconds for an orderly end after Ctrl-C
@@ -35,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (build, validate, plan, boot, cache, schema, doctor, version):
+for module in (build, validate, plan, boot, cache, config, schema, doctor, completion, version):
     module.register(app)
 
 
@@ -55,10 +54,19 @@ def _globals(
         Path | None, typer.Option(metavar="DIR", help="Packages and results of earlier builds.")
     ] = None,
     work_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="Where finished images go.")] = None,
+    temp_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Unfinished work; on the cache's filesystem.")
+    ] = None,
+    config_dir: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The distributions' data: the folder that holds osv.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="How much runs side by side.")] = None,
     mirror: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=URL", help="Mirror to use (repeatable); a bare URL is for debian."),
+        typer.Option(metavar="NAME=URL", help="Mirror to use (repeatable); a bare URL is for the distribution's own."),
+    ] = None,
+    metadata_max_age: Annotated[
+        int | None, typer.Option(min=0, max=8760, metavar="HOURS", help="When to ask the mirror again by itself.")
     ] = None,
     show_version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
@@ -70,6 +78,9 @@ def _globals(
         log_file=log_file,
         cache_dir=cache_dir,
         work_dir=work_dir,
+        temp_dir=temp_dir,
+        config_dir=config_dir,
+        metadata_max_age=metadata_max_age,
         workers=workers,
         mirrors=tuple(parse_mirror(text) for text in mirror or ()),
     )
@@ -89,45 +100,53 @@ def run(arguments: Sequence[str]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         if code == INTERRUPTED:
-            _print(("interrupted",))
+            return _failed(KeyboardInterrupt(), arguments)
+        if code == UsageError.exit_code:
+            _say_as_event(UsageError("wrong-usage", "the command line cannot be understood"), arguments)
         return code
-    except KeyboardInterrupt:
-        _print(("interrupted",))
-        return INTERRUPTED
-    except ComposerError as error:
-        _print(error_lines(error))
-        return error.exit_code
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        _print(error_lines(_refused(error)))
-        return 1
-    except Exception as error:
-        _print(unexpected_lines(error, _wants_debug(arguments)))
-        return 1
+    except BaseException as error:
+        return _failed(error, arguments)
     return 0
 
 
-def _refused(error: OSError) -> ComposerError:
-    """What the host's files or devices refused, where no module had more to say about it."""
-    hints = {
-        errno.ENOSPC: "free some disk space",
-        errno.EROFS: "the filesystem is read-only: choose another folder with --cache-dir, --work-dir or --output",
-        errno.EACCES: "see who owns it and who may write there",
-        errno.EPERM: "see who owns it and who may write there",
-    }
-    where = os.fsdecode(error.filename) if error.filename else "a file"
-    return ComposerError("host-refused", f"cannot use {where}", cause=error.strerror, hint=hints.get(error.errno or 0))
+def _failed(error: BaseException, arguments: Sequence[str]) -> int:
+    """Tell a failure, to people and, where events were asked for, to programs; its exit code."""
+    told = as_composer_error(error)
+    if isinstance(error, BrokenPipeError):
+        # Whoever read the output has left; standard output is flushed once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    if told.reference == "interrupted":
+        _print(("interrupted",))
+    elif told.reference == "internal":
+        _print(unexpected_lines(error, _wants_debug(arguments)))
+    else:
+        _print(error_lines(told))
+    _say_as_event(told, arguments)
+    return INTERRUPTED if told.reference == "interrupted" else told.exit_code
+
+
+def _say_as_event(error: ComposerError, arguments: Sequence[str]) -> None:
+    if "--json-events" in arguments:
+        from os_image_composer.build.clock import SystemClock
+        from os_image_composer.cli.progress import JsonLines
+
+        JsonLines(sys.stdout, SystemClock()).say("error", error_fields(error))
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     """The first time, end in order, but not for longer than `GRACE`; the second time, at once. What runs in a
     sandbox or in QEMU ends with this process (their lifelines), so leaving like this leaves nothing behind."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
-    timer = threading.Timer(GRACE, os._exit, (INTERRUPTED,))
+    timer = threading.Timer(GRACE, _leave)
     timer.daemon = True
     timer.start()
     raise KeyboardInterrupt
+
+
+def _leave() -> None:
+    _failed(KeyboardInterrupt(), sys.argv[1:])
+    os._exit(INTERRUPTED)
 
 
 def _wants_debug(arguments: Sequence[str]) -> bool:

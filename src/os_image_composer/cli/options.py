@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,10 @@ from os_image_composer.errors import UsageError
 
 if TYPE_CHECKING:
     from os_image_composer.config.settings import Settings
+
+
+MAIN_MIRROR = ""
+_CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 
 class LogLevel(StrEnum):
@@ -34,6 +39,9 @@ class GlobalOptions:
     log_file: Path | None = None
     cache_dir: Path | None = None
     work_dir: Path | None = None
+    temp_dir: Path | None = None
+    config_dir: Path | None = None
+    metadata_max_age: int | None = None
     workers: int | None = None
     mirrors: tuple[tuple[str, str], ...] = ()
 
@@ -45,16 +53,17 @@ def global_options(context: typer.Context) -> GlobalOptions:
 
 
 def parse_mirror(text: str) -> tuple[str, str]:
-    """`NAME=URL`, or a bare URL for the mirror `debian`; whether it can be a mirror is for the settings to say.
-    Raises UsageError when there is no URL."""
+    """`NAME=URL`, or a bare URL, which is for the mirror of the distribution's first repository (the empty name).
+    Whether it can be a mirror is for the settings to say. Raises UsageError when there is no URL."""
     name, equals, url = text.partition("=")
-    if "://" in name or not equals:
-        name, url = "debian", text
-    if not name or "://" not in url:
+    bare = "://" in name or not equals
+    if bare:
+        name, url = MAIN_MIRROR, text
+    if "://" not in url or not (name or bare):
         raise UsageError(
             "invalid-mirror",
-            f"--mirror {text!r} names no URL",
-            hint="write NAME=URL, such as debian=https://mirror.example/debian, or the URL alone for debian",
+            f"--mirror {_CREDENTIALS.sub('//(hidden)@', text)!r} names no URL",
+            hint="write NAME=URL, or the URL alone for the distribution's own packages",
         )
     return name, url
 
@@ -70,8 +79,18 @@ def settings_of(options: GlobalOptions) -> Settings:
     return settings.with_overrides(
         cache_dir=options.cache_dir,
         work_dir=options.work_dir,
+        temp_dir=options.temp_dir,
+        config_dir=options.config_dir,
+        metadata_max_age=options.metadata_max_age,
         workers=options.workers,
         log_level=options.log_level.value if options.log_level else None,
         log_file=options.log_file,
         mirrors=mirrors,
     )
+
+
+def own_settings_path() -> Path:
+    """Where this user's settings file is, or would be."""
+    from os_image_composer.config.settings import own_settings_file
+
+    return own_settings_file(os.environ)

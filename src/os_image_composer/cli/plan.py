@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from os_image_composer.cli.options import global_options, settings_of
+from os_image_composer.errors import UsageError
 
 if TYPE_CHECKING:
     from os_image_composer.build.execute import Forecast
+    from os_image_composer.provider.interface import Preparation
+
+PLAN_VERSION = 1
+EPILOG = """\b
+Examples:
+  os-image-composer plan my-image.yml
+  os-image-composer plan --json my-image.yml
+  os-image-composer plan --dot my-image.yml | dot -Tsvg > packages.svg
+"""
 
 
 def register(app: typer.Typer) -> None:
-    app.command(epilog="\b\nExample:\n  os-image-composer plan image-templates/debian13-x86_64-minimal-raw.yml")(plan)
+    app.command(epilog=EPILOG)(plan)
 
 
 def plan(
@@ -25,11 +34,17 @@ def plan(
     template: Annotated[Path, typer.Argument(help="Image template (YAML).")],
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the mirror for newer packages.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
+    as_dot: Annotated[bool, typer.Option("--dot", help="Print the graph of the image's packages (Graphviz).")] = False,
 ) -> None:
-    """Say which steps a build would run, which results it would reuse, and why. Builds nothing."""
+    """Say which steps a build would run, which results it would reuse, and why. Builds nothing.
+
+    The packages are those of the lock of the last build, else of the mirror's signed metadata.
+    """
+    if as_json and as_dot:
+        raise UsageError("wrong-usage", "--json and --dot exclude each other")
     settings = settings_of(global_options(context))
     from os_image_composer.build.clock import SystemClock
-    from os_image_composer.cli.progress import PlainLines
+    from os_image_composer.cli.listening import listening
     from os_image_composer.config.load import load_image_spec
 
     clock = SystemClock()
@@ -38,21 +53,23 @@ def plan(
     from os_image_composer.provider.registry import provider_for
     from os_image_composer.provider.services import Services
 
-    provider = provider_for(
-        spec.target, Services(settings, clock, PlainLines(sys.stderr, clock, settings.logging.level))
-    )
-    provider.init()
-    preparation = provider.pre_process(spec, refresh=refresh)
-    forecast = provider.forecast(preparation)
-    if as_json:
-        value = preparation.plan.to_json()
-        said = {f.name: {"verdict": f.verdict, "why": f.why} for f in forecast}
-        for step in value["steps"]:
-            step.update(said[step["name"]])
-        print(json.dumps(value, indent=1, sort_keys=True))
-    else:
-        for line in plan_lines(forecast):
-            print(line)
+    with listening(settings, clock, plain=True) as listener:
+        provider = provider_for(spec.target, Services(settings, clock, listener))
+        provider.init()
+        if as_dot:
+            from os_image_composer.report.package_graph import package_graph
+
+            lock = provider.lock(spec, refresh=refresh)
+            lines = package_graph(spec.name, lock.sets["image"], spec.package_groups)
+        else:
+            preparation = provider.pre_process(spec, refresh=refresh)
+            forecast = provider.forecast(preparation)
+            if as_json:
+                lines = iter((json.dumps(plan_fields(preparation, forecast), indent=1, sort_keys=True),))
+            else:
+                lines = plan_lines(forecast)
+    for line in lines:
+        print(line)
 
 
 def plan_lines(forecast: Sequence[Forecast]) -> Iterator[str]:
@@ -63,3 +80,28 @@ def plan_lines(forecast: Sequence[Forecast]) -> Iterator[str]:
     if any(step.verdict == "maybe" for step in forecast):
         yield ""
         yield "maybe: runs unless what it starts from comes out with the same content as before"
+
+
+def plan_fields(preparation: Preparation, forecast: Sequence[Forecast]) -> dict[str, Any]:
+    """`plan --json`: docs/explain.md tells the fields; they are only ever added. Options hold no secrets: passwords
+    stand in them as digests of their hashes."""
+    from os_image_composer.build.canonical import sha256_text
+    from os_image_composer.ospackage.lock import dump_lock
+
+    value = preparation.plan.to_json()
+    said = {f.name: {"verdict": f.verdict, "why": f.why} for f in forecast}
+    for step in value["steps"]:
+        step.update(said[step["name"]])
+    lock, target = preparation.lock, preparation.spec.target
+    return {
+        "planVersion": PLAN_VERSION,
+        **value,
+        "target": {"os": target.os, "dist": target.dist, "arch": target.arch, "imageType": target.image_type},
+        "output": str(preparation.output),
+        "lock": {
+            "sha256": sha256_text(dump_lock(lock)),
+            "sourceDateEpoch": lock.source_date_epoch,
+            "repositories": [{"name": r.name, "url": r.url, "date": r.date} for r in lock.repositories],
+            "packages": {name: sum(1 for _ in found.packages()) for name, found in lock.sets.items()},
+        },
+    }

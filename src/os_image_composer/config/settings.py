@@ -24,7 +24,15 @@ from os_image_composer.errors import Finding, UsageError
 if TYPE_CHECKING:
     from os_image_composer.config.settings_file import NetworkSection, SettingsFile
 
-__all__ = ["IdRange", "Logging", "RepositorySettings", "Settings", "load_settings", "settings_file"]
+__all__ = [
+    "IdRange",
+    "Logging",
+    "RepositorySettings",
+    "Settings",
+    "load_settings",
+    "own_settings_file",
+    "settings_file",
+]
 
 NAME = "os-image-composer"
 CONFIG_VARIABLE = "OS_IMAGE_COMPOSER_CONFIG"
@@ -85,6 +93,7 @@ class Settings:
         log_level: str | None = None,
         log_file: Path | None = None,
         mirrors: Mapping[str, tuple[str, ...]] | None = None,
+        metadata_max_age: int | None = None,
     ) -> Settings:
         """These settings with what the command line says in place of what it names; None is not said, and
         mirrors replace those of their names only. Relative paths begin at the current folder.
@@ -95,7 +104,9 @@ class Settings:
             raise UsageError("wrong-value", f"--workers cannot be {workers}", hint=f"1 to {MOST_WORKERS}")
         for name, urls in (mirrors or {}).items():
             for problem in filter(None, map(mirror_problem, urls)):
-                raise UsageError("wrong-value", f"the mirror for '{name}' {problem}")
+                raise UsageError(
+                    "wrong-value", f"the mirror for '{name}' {problem}" if name else f"the mirror {problem}"
+                )
         said = {
             "workers": workers,
             "config_dir": config_dir,
@@ -105,6 +116,7 @@ class Settings:
             "logging.level": log_level,
             "logging.file": log_file,
             "mirrors": mirrors or None,
+            "metadata_max_age": metadata_max_age,
         }
         sources = {**self.sources, **{key: COMMAND_LINE for key, value in said.items() if value is not None}}
         cache = (cache_dir or self.cache_dir).absolute()
@@ -119,6 +131,7 @@ class Settings:
             temp_dir=(temp_dir or (cache / "tmp" if follows else self.temp_dir)).absolute(),
             logging=Logging(log_level or self.logging.level, log_file.absolute() if log_file else self.logging.file),
             mirrors={**self.mirrors, **{name: _trimmed(urls) for name, urls in (mirrors or {}).items()}},
+            metadata_max_age=self.metadata_max_age if metadata_max_age is None else metadata_max_age,
             sources=sources,
         )
 
@@ -134,8 +147,12 @@ def settings_file(explicit: Path | None, environment: Mapping[str, str], cwd: Pa
             if not asked.is_file():
                 raise UsageError("no-such-file", f"the settings file '{asked}' does not exist", cause=f"{by} names it")
             return asked
-    own = _xdg("XDG_CONFIG_HOME", ".config", environment)[0] / NAME / "config.yml"
-    return next((path for path in (own, SYSTEM_FILE) if path.is_file()), None)
+    return next((path for path in (own_settings_file(environment), SYSTEM_FILE) if path.is_file()), None)
+
+
+def own_settings_file(environment: Mapping[str, str]) -> Path:
+    """Where this user's settings file is, or would be."""
+    return _xdg("XDG_CONFIG_HOME", ".config", environment)[0] / NAME / "config.yml"
 
 
 def load_settings(explicit: Path | None, environment: Mapping[str, str], cwd: Path) -> Settings:
@@ -150,7 +167,12 @@ def load_settings(explicit: Path | None, environment: Mapping[str, str], cwd: Pa
     # Here and not above: without a settings file the models are not needed, and a start costs less.
     from os_image_composer.config.settings_file import SettingsFile
 
-    node = read_yaml(path, UsageError)
+    try:
+        node = read_yaml(path, UsageError)
+    except UsageError as error:
+        if error.reference == "empty-file":  # every line is commented out, as in the file that `config init` writes
+            return replace(defaults, file=path)
+        raise
     model, findings = check(node, SettingsFile)
     if model is None:
         raise failure(UsageError, "invalid-settings", f"'{path}'", findings)

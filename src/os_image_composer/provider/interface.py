@@ -25,6 +25,16 @@ class Preparation:
 
 
 @dataclass(frozen=True)
+class Resolved:
+    """What a template's packages come to: their number, the bytes that they say they take, and the bytes that the root
+    file system has for them."""
+
+    packages: int
+    installed_size: int
+    root_room: int
+
+
+@dataclass(frozen=True)
 class Published:
     """What a build leaves: `image` and `manifest` are paths, `size` is in bytes, `seconds` the whole build's."""
 
@@ -37,4 +47,4 @@ class Published:
     seconds: float
 
 
-__all__ = ["Forecast", "Preparation", "Published"]
+__all__ = ["Forecast", "Preparation", "Published", "Resolved"]

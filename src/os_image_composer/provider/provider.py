@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import functools
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
 
 from os_image_composer.build.canonical import canonical_json, sha256_file, sha256_text
 from os_image_composer.build.events import Note, PhaseFinished, PhaseStarted
@@ -25,10 +23,12 @@ from os_image_composer.config import remarks
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import known_targets, load_distribution, load_image_tools
 from os_image_composer.config.spec import ImageSpec, PackageGroup, RequestedSuite, Target, User
-from os_image_composer.errors import ComposerError, FetchError, TemplateError, UsageError
+from os_image_composer.errors import FetchError, TemplateError, UsageError
 from os_image_composer.image.accounts import Account
 from os_image_composer.image.identifiers import derived_uuid
+from os_image_composer.image.layout import lay_out
 from os_image_composer.image.placed_files import PlacedFile
+from os_image_composer.image.room import check_room, installed_size, usable
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.keys import keyring_of
@@ -38,9 +38,10 @@ from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, SetRequest
 from os_image_composer.ospackage.transport import HttpTransport, Transport
 from os_image_composer.provider.implicit_lock import ImplicitLock
-from os_image_composer.provider.interface import Preparation, Published
+from os_image_composer.provider.interface import Preparation, Published, Resolved
 from os_image_composer.provider.manifest import dump_manifest, manifest
 from os_image_composer.provider.packages import LockedPackages, Source
+from os_image_composer.provider.placed import placed_in_template
 from os_image_composer.provider.publish import own_folder, publish, staging
 from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
@@ -48,9 +49,6 @@ from os_image_composer.provider.steps import Extras, raw_image_steps
 
 # Namespace of the seeds of implicit locks: a random UUID, fixed for ever.
 _SEEDS = "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e"
-
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,16 @@ class Provider:
         self.distribution = load_distribution(self.target.os, self.target.dist, self.target.arch, data)
         self.tools: ImageTools = load_image_tools(data)
         self.tools_distribution = load_distribution(self.tools.os, self.tools.dist, self.target.arch, data)
+        self._name_main_mirror()
         self._check_names(data)
+
+    def _name_main_mirror(self) -> None:
+        """A mirror that was given without a name is the one of the distribution's first repository."""
+        mirrors = dict(self.settings.mirrors)
+        urls = mirrors.pop("", ())
+        if urls and self.distribution.repositories:
+            mirrors[self.distribution.repositories[0].mirror] = urls
+            self.settings = replace(self.settings, mirrors=mirrors)
 
     def _check_names(self, data: Path) -> None:
         """Raises UsageError for a mirror or a repository in the settings that no distribution has a use for: a slip
@@ -105,19 +112,7 @@ class Provider:
         """The lock, from the last one or from the mirror, and the plan that follows from it."""
         for remark in remarks.remarks(spec):
             self.services.listener(Note("warning", str(remark)))
-        demands = self._demands(spec)
-        implicit = ImplicitLock(self.settings.cache_dir / "locks", _request_key(spec, demands), self.services.clock)
-        lock = None if refresh else implicit.read(self.settings.metadata_max_age * 3600)
-        if lock is None:
-            try:
-                lock = implicit.renew(_placed_in_template(spec, lambda: self._resolve(spec, demands)))
-            except FetchError as error:
-                lock = None if refresh else implicit.read(None)
-                if lock is None:
-                    raise
-                self.services.listener(
-                    Note("warning", f"no mirror answers ({error.message}); the packages of the last build are taken")
-                )
+        lock = self.lock(spec, refresh=refresh)
         passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
         files, host_files = _placed_files(spec)
         accounts = tuple(self._account(user, passwords) for user in spec.users)
@@ -138,6 +133,31 @@ class Provider:
             shell=user.shell,
             sudo=user.sudo,
         )
+
+    def lock(self, spec: ImageSpec, *, refresh: bool = False) -> Lock:
+        """The packages of the image and of its environments, from the last lock or from the mirror. Raises SolveError
+        for packages that cannot be had, TemplateError when they do not fit their partition."""
+        demands = self._demands(spec)
+        implicit = ImplicitLock(self.settings.cache_dir / "locks", _request_key(spec, demands), self.services.clock)
+        lock = None if refresh else implicit.read(self.settings.metadata_max_age * 3600)
+        if lock is None:
+            try:
+                lock = implicit.renew(placed_in_template(spec, lambda: self._resolve(spec, demands)))
+            except FetchError as error:
+                lock = None if refresh else implicit.read(None)
+                if lock is None:
+                    raise
+                self.services.listener(
+                    Note("warning", f"no mirror answers ({error.message}); the packages of the last build are taken")
+                )
+        check_room(spec, lock)
+        return lock
+
+    def resolved(self, spec: ImageSpec, *, refresh: bool = False) -> Resolved:
+        """What the packages of `spec` come to; raises what `lock` raises."""
+        lock = self.lock(spec, refresh=refresh)
+        room = usable(lay_out(spec, lock.seed).root.size)
+        return Resolved(len(tuple(lock.sets["image"].packages())), installed_size(spec, lock), room)
 
     def forecast(self, preparation: Preparation) -> tuple[Forecast, ...]:
         """What `build_image` would reuse and run, and why."""
@@ -165,7 +185,7 @@ class Provider:
                     workers=self.settings.workers,
                     stop=sandbox.stop,
                 )
-                outcome = _placed_in_template(preparation.spec, execution.run)
+                outcome = placed_in_template(preparation.spec, execution.run)
             return self.post_process(preparation, outcome, shelf, self.services.clock.elapsed() - started)
 
     def post_process(self, preparation: Preparation, outcome: Outcome, shelf: Shelf, seconds: float) -> Published:
@@ -268,16 +288,6 @@ class Provider:
             return Source(family_for(family), repository, keyring)
 
         return {r.name: source(d.distribution.family, r) for d in self._demands(spec) for r in d.repositories}
-
-
-def _placed_in_template(spec: ImageSpec, run: Callable[[], T]) -> T:
-    """What `run` gives; an error that names a key of the template gets the place where the key was written."""
-    try:
-        return run()
-    except ComposerError as error:
-        if error.key is not None and error.origin is None:
-            error.origin = spec.origin(error.key)
-        raise
 
 
 def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...]) -> str:

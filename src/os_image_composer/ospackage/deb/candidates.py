@@ -7,12 +7,12 @@ priority replaces any of them. A request for `name=version` or `name/suite` sets
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+from os_image_composer.config.nearest import nearest
 from os_image_composer.config.spec import package_key
-from os_image_composer.errors import SolveError
+from os_image_composer.errors import Finding, SolveError
 from os_image_composer.ospackage.deb.control import Operator, Relation
 from os_image_composer.ospackage.deb.packages import Package, SuiteIndex
 from os_image_composer.ospackage.deb.release import Release
@@ -56,6 +56,7 @@ class Available:
         self._providers: dict[str, tuple[Package, ...]] = {}
         self._mentions: dict[str, tuple[int, ...]] = {}
         self._keys: dict[str, Key] = {}
+        self._defaults: tuple[Package, ...] | None = None
 
     def versions(self, name: str) -> tuple[Package, ...]:
         """All versions, best pin and then newest first."""
@@ -129,9 +130,11 @@ class Available:
 
     def defaults(self) -> tuple[Package, ...]:
         """Essential packages, and what apt counts among them."""
-        names = dict.fromkeys(n for i in self._indexes for n in i.defaults())
-        found = (self.candidate(n) for n in names)
-        return tuple(p for p in found if p is not None and p.wanted_by_default)
+        if self._defaults is None:
+            names = dict.fromkeys(n for i in self._indexes for n in i.defaults())
+            found = (self.candidate(n) for n in names)
+            self._defaults = tuple(p for p in found if p is not None and p.wanted_by_default)
+        return self._defaults
 
     def choosing(self, chosen: Iterable[Package]) -> Available:
         """The same packages, with these as the candidates of their names."""
@@ -153,6 +156,27 @@ class Available:
         except SolveError as error:
             error.key = package_key(text)
             raise
+
+    def requests(self, texts: Sequence[str]) -> tuple[Package, ...]:
+        """As `request`, for several: what is wrong with any of them is raised together, as `unknown-packages`."""
+        found: list[Package] = []
+        failed: list[SolveError] = []
+        for text in texts:
+            try:
+                found.append(self.request(text))
+            except SolveError as error:
+                failed.append(error)
+        if len(failed) == 1:
+            raise failed[0]
+        if failed:
+            looked_in = f"looked in {', '.join(self.repositories)}"
+            raise SolveError(
+                "unknown-packages",
+                f"{len(failed)} packages that were asked for cannot be had",
+                cause=looked_in,
+                findings=tuple(Finding(e.reference, _with_cause(e, looked_in), hint=e.hint, key=e.key) for e in failed),
+            )
+        return tuple(found)
 
     def _requested(self, text: str) -> Package:
         asked, sign, rest = re.fullmatch(r"([^=/]*)([=/]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
@@ -198,8 +222,7 @@ class Available:
         )
 
     def _unknown(self, name: str) -> SolveError:
-        names = {n for i in self._indexes for n in i.names() if abs(len(n) - len(name)) <= 3}
-        near = difflib.get_close_matches(name, sorted(names), 3, 0.75)
+        near = nearest((n for i in self._indexes for n in i.names()), name)
         return SolveError(
             "unknown-package",
             f"there is no package {name}",
@@ -221,6 +244,10 @@ class Available:
                     break
             self._mentions[name] = known
         return known
+
+
+def _with_cause(error: SolveError, said: str) -> str:
+    return f"{error.message}: {error.cause}" if error.cause and error.cause != said else error.message
 
 
 def _first_mention(text: bytes, name: bytes) -> tuple[int, int, int] | None:

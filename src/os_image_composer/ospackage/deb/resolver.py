@@ -49,6 +49,9 @@ class DebResolver:
 
 
 def _package_set(available: Available, request: SetRequest) -> PackageSet:
+    # All that does not exist is told at once, whichever template asks for it.
+    available.requests([name for group in request.groups for name in group.packages])
+
     def solved(names: Sequence[str]) -> dict[str, Package]:
         return {p.name: p for p in solve(available, names, defaults=request.essential)}
 

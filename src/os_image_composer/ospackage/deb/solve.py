@@ -20,16 +20,18 @@ How Debian's relations are put to libsolv, which in the PyPI wheel knows rpm's s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import solv
 
+from os_image_composer.config.spec import package_key
 from os_image_composer.errors import SolveError
 from os_image_composer.ospackage.deb.candidates import Available
 from os_image_composer.ospackage.deb.control import Alternatives, Operator, Relation
 from os_image_composer.ospackage.deb.marking import mark
 from os_image_composer.ospackage.deb.packages import Package
 from os_image_composer.ospackage.deb.version import Key
+from os_image_composer.ospackage.explanation import Chain, NotInstallableError, Reason, chains
 
 _FLAGS = {
     Operator.EARLIER: solv.REL_LT,
@@ -44,27 +46,42 @@ def solve(available: Available, requests: Sequence[str], *, defaults: bool) -> t
     """The packages for `requests` (`name`, `name=version`, `name/suite`) and all they need, sorted by name; with
     `defaults` the Essential packages as well. Raises SolveError: those of `Available.request`, and
     `cannot-be-installed` with the chain of reasons in `detail`."""
-    exact = [available.request(text) for text in requests if "=" in text or "/" in text]
-    _refuse_two_versions(exact)
-    # A template pins what another one asks for by name alone.
-    available = available.choosing(exact)
-    asked = [available.request(text) for text in requests]
+    available = _with_pins(available, requests)
+    asked = available.requests(requests)
     wanted = {p.name: p for p in ((*available.defaults(), *asked) if defaults else asked)}
     chosen = mark(available, list(wanted.values()))
     proof = _Proof(available, chosen)
     if not proof.run(chosen):
         proof = _Proof(available, _reachable(available, wanted.values()))
         if not proof.run(list(wanted.values()), favour=chosen):
-            raise proof.error(tuple(requests))
+            texts = dict(zip((p.name for p in asked), requests, strict=True))
+            raise proof.error({str(p): texts.get(p.name) for p in wanted.values()})
     return tuple(sorted(proof.result, key=lambda p: p.name))
 
 
-def _refuse_two_versions(asked: Sequence[Package]) -> None:
+def _with_pins(available: Available, requests: Sequence[str]) -> Available:
+    """A template pins what another one asks for by name alone: the versions that are asked for are the candidates."""
+    texts = [text for text in requests if "=" in text or "/" in text]
+    try:
+        exact = available.requests(texts)
+    except SolveError:
+        available.requests(requests)  # what is wrong with the others is told together with it
+        raise
+    _refuse_two_versions(texts, exact)
+    return available.choosing(exact)
+
+
+def _refuse_two_versions(requests: Sequence[str], asked: Sequence[Package]) -> None:
     seen: dict[str, Package] = {}
-    for package in asked:
+    for text, package in zip(requests, asked, strict=True):
         other = seen.setdefault(package.name, package)
         if other is not package:
-            raise SolveError("two-versions", f"{package.name} is asked for as {other.version} and as {package.version}")
+            raise SolveError(
+                "two-versions",
+                f"{package.name} is asked for as {other.version} and as {package.version}",
+                hint="ask for one of them",
+                key=package_key(text),
+            )
 
 
 def _reachable(available: Available, wanted: Iterable[Package]) -> tuple[Package, ...]:
@@ -164,39 +181,46 @@ class _Proof:
         rank = self._ranks[name.split(":", 1)[0]][key]
         return self._pool.Dep(f"{name}#v").Rel(_FLAGS[operator], self._pool.Dep(str(rank)))
 
-    def error(self, requests: tuple[str, ...]) -> SolveError:
-        """Why it cannot be, as sentences about packages."""
-        lines: list[str] = []
-        for problem in self._problems:
-            rules = [r.info() for r in problem.findallproblemrules()]
-            lines += [line for line in map(self._sentence, rules) if line and line not in lines]
-        return SolveError(
-            "cannot-be-installed",
-            "the packages that were asked for cannot be installed together",
-            hint="leave one of them out, or ask for another version",
-            detail=(
-                *lines,
-                f"looked in: {', '.join(self._available.repositories)}",
-                f"asked for: {' '.join(requests)}",
-            ),
-        )
+    def error(self, roots: Mapping[str, str | None]) -> NotInstallableError:
+        """Why it cannot be. `roots` are the packages that are wanted, with the text that asks for each."""
+        rules = [rule.info() for problem in self._problems for rule in problem.findallproblemrules()]
+        chain = chains(roots, [edge for rule in rules for edge in self._edges(rule)])
+        reasons: dict[tuple[str, str, str], Reason] = {}
+        more: list[str] = []
+        for rule in rules:
+            reason = self._reason(rule, chain)
+            if reason is not None:
+                against = reason.against.package if reason.against else ""
+                reasons.setdefault((reason.chain.package, reason.relation, against), reason)
+            elif rule.type not in self._EXPECTED:
+                more.append(str(rule.problemstr()))
+        # The user's own come first, and of these the shortest way.
+        order = sorted(reasons.values(), key=lambda r: (r.chain.request is None, len(r.chain.links)))
+        return NotInstallableError(order, self._available.repositories, tuple(dict.fromkeys(more)))
 
-    def _sentence(self, rule: solv.Ruleinfo) -> str | None:
+    _EXPECTED = (
+        solv.Solver.SOLVER_RULE_JOB,
+        solv.Solver.SOLVER_RULE_PKG_REQUIRES,
+        solv.Solver.SOLVER_RULE_PKG_CONFLICTS,
+        solv.Solver.SOLVER_RULE_PKG_NOTHING_PROVIDES_DEP,
+    )
+
+    def _edges(self, rule: solv.Ruleinfo) -> Iterator[tuple[str, str, str]]:
+        if rule.type == solv.Solver.SOLVER_RULE_PKG_REQUIRES:
+            subject, text = self._packages[rule.solvable.id], self._texts.get(rule.dep_id, "")
+            for solvable in self._pool.whatprovides(rule.dep_id):
+                yield str(subject), text, str(self._packages[solvable.id])
+
+    def _reason(self, rule: solv.Ruleinfo, chain: Callable[[str], Chain | None]) -> Reason | None:
         kind, solver = rule.type, solv.Solver
-        subject = self._packages.get(rule.solvable.id) if rule.solvable else None
-        other = self._packages.get(rule.othersolvable.id) if rule.othersolvable else None
-        text = self._texts.get(rule.dep_id, "") if rule.dep_id else ""
-        if kind == solver.SOLVER_RULE_PKG_NOTHING_PROVIDES_DEP:
-            return f"{subject} depends on {text}, which {self._absence(text)}"
-        if kind == solver.SOLVER_RULE_PKG_REQUIRES:
-            return f"{subject} depends on {text}"
-        if kind == solver.SOLVER_RULE_PKG_CONFLICTS:
-            return f"{subject} conflicts with {text}, which {other} is"
-        if kind == solver.SOLVER_RULE_PKG_SAME_NAME:
-            return f"{subject} and {other} cannot both be installed"
-        if kind == solver.SOLVER_RULE_JOB:
+        if kind not in (solver.SOLVER_RULE_PKG_CONFLICTS, solver.SOLVER_RULE_PKG_NOTHING_PROVIDES_DEP):
             return None
-        return str(rule.problemstr())
+        subject, text = str(self._packages[rule.solvable.id]), self._texts.get(rule.dep_id, "")
+        own = chain(subject) or Chain(None, (), subject)
+        if kind == solver.SOLVER_RULE_PKG_NOTHING_PROVIDES_DEP:
+            return Reason(own, text, absence=self._absence(text))
+        other = str(self._packages[rule.othersolvable.id])
+        return Reason(own, text, chain(other) or Chain(None, (), other))
 
     def _absence(self, text: str) -> str:
         name = text.split(" ", 1)[0].split(":", 1)[0]

@@ -1,0 +1,132 @@
+"""What the command says of packages that cannot be had: all of it at once, in the words of the template."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from support.deb_repository import deb
+from support.small_archive import SmallArchive, small_archive
+
+Composer = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> SmallArchive:
+    return small_archive(
+        tmp_path_factory.mktemp("archive"),
+        deb("openssh-server", depends="libssl"),
+        deb("openssh-client"),
+        deb("libssl", installed_size="300"),
+        deb("nginx", depends="nginx-core"),
+        deb("nginx-core", conflicts="web"),
+        deb("apache2", depends="apache2-bin"),
+        deb("apache2-bin", provides="web"),
+        deb("no-init", conflicts="systemd-sysv"),
+        deb("broken", depends="libvanished (>= 2)"),
+        deb("huge", installed_size=str(3 * 1024 * 1024)),
+    )
+
+
+def test_all_unknown_packages_are_told_at_once_each_at_its_line_the_nearest_name_first(
+    composer: Composer, archive: SmallArchive
+) -> None:
+    template = archive.template("systemConfig:\n  packages:\n    - opensh-server\n    - nginx\n    - apahce2\n")
+    done = composer("--config", archive.settings, "validate", "--resolve", template)
+    assert done.returncode == 1
+    assert "2 packages that were asked for cannot be had" in done.stderr
+    assert f"{template}:5:7: there is no package opensh-server" in done.stderr
+    assert f"{template}:7:7: there is no package apahce2" in done.stderr
+    assert "did you mean openssh-server?" in done.stderr
+    assert "did you mean apache2?" in done.stderr
+    assert "looked in debian/stable" in done.stderr
+
+
+def test_conflicting_demands_are_told_as_a_chain_from_the_lines_that_ask(
+    composer: Composer, archive: SmallArchive
+) -> None:
+    template = archive.template("systemConfig:\n  packages: [nginx,\n    apache2]\n")
+    done = composer("--config", archive.settings, "plan", template)
+    assert done.returncode == 1
+    assert "error[cannot-be-installed]: nginx 1.0 and apache2 1.0 cannot be installed together" in done.stderr
+    lines = [line.removeprefix("  | ") for line in done.stderr.splitlines()]
+    assert (
+        f"nginx 1.0 (asked for at {template}:4) depends on nginx-core; "
+        "nginx-core 1.0 conflicts with web, which apache2-bin 1.0 is"
+    ) in lines
+    assert (
+        f"apache2-bin 1.0 is needed because apache2 1.0 (asked for at {template}:5) depends on apache2-bin"
+    ) in lines
+    assert "  hint: leave one of nginx, apache2 out, or ask for another version" in done.stderr.splitlines()
+
+
+def test_a_conflict_with_the_default_template_names_it(composer: Composer, archive: SmallArchive) -> None:
+    template = archive.template("systemConfig:\n  packages: [no-init]\n")
+    done = composer("--config", archive.settings, "plan", template)
+    assert done.returncode == 1
+    assert f"no-init 1.0 (asked for at {template}:4) conflicts with systemd-sysv" in done.stderr
+    assert "systemd-sysv 1.0 is asked for by the OS default template at " in done.stderr
+    assert "leave no-init out" in done.stderr
+    assert f"  --> {template}:4:14" in done.stderr
+
+
+def test_a_dependency_that_nothing_meets_is_told_with_the_package_that_has_it(
+    composer: Composer, archive: SmallArchive
+) -> None:
+    template = archive.template("systemConfig:\n  packages: [broken]\n")
+    done = composer("--config", archive.settings, "plan", template)
+    assert "error[cannot-be-installed]: broken 1.0 cannot be installed" in done.stderr
+    assert "depends on libvanished (>= 2), which no repository has" in done.stderr
+
+
+def test_a_root_that_is_too_small_names_the_line_and_a_size_that_is_enough(
+    composer: Composer, archive: SmallArchive
+) -> None:
+    template = archive.template("systemConfig:\n  packages: [huge]\n")
+    done = composer("--config", archive.settings, "validate", "--resolve", template)
+    assert done.returncode == 2
+    assert "error[root-too-small]" in done.stderr
+    where = next(line for line in done.stderr.splitlines() if line.startswith("  --> "))
+    file, line, _ = where.removeprefix("  --> ").split(":")
+    assert Path(file).read_text().splitlines()[int(line) - 1].strip() == "size: 2GiB"
+    assert "the largest are huge (3072 MiB)" in done.stderr
+    words = done.stderr.split("hint: write size: ")[1].split()
+    disk = (
+        "disk:\n  name: large\n"
+        f"  size: {words[0]}\n"
+        "  partitions:\n"
+        "    - {id: esp, type: esp, fsType: fat32, start: 1MiB, end: 257MiB, mountPoint: /boot/efi}\n"
+        '    - {id: root, type: linux-root-amd64, fsType: ext4, start: 257MiB, end: "0", mountPoint: /}\n'
+    )
+    larger = archive.template("systemConfig:\n  packages: [huge]\n" + disk)
+    done = composer("--config", archive.settings, "validate", "--resolve", larger)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_resolves_is_told_with_its_packages_and_its_size(composer: Composer, archive: SmallArchive) -> None:
+    template = archive.template("systemConfig:\n  packages: [openssh-server]\n")
+    done = composer("--config", archive.settings, "validate", "--resolve", template)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{template}: valid; ")
+    assert " packages" in done.stdout
+
+
+def test_findings_of_resolution_are_json_for_programs(composer: Composer, archive: SmallArchive) -> None:
+    template = archive.template("systemConfig:\n  packages:\n    - opensh-server\n    - apahce2\n")
+    done = composer("--config", archive.settings, "validate", "--resolve", "--json", template)
+    assert done.returncode == 1
+    (report,) = json.loads(done.stdout)["templates"]
+    found = [(f["reference"], f["line"], f["column"]) for f in report["findings"]]
+    assert found == [("unknown-package", 5, 7), ("unknown-package", 6, 7)]
+
+
+@pytest.mark.parametrize("verb", ["plan", "validate"])
+def test_nothing_is_built_or_left_in_the_output_folder(composer: Composer, archive: SmallArchive, verb: str) -> None:
+    template = archive.template("systemConfig:\n  packages: [nginx]\n")
+    words = ("validate", "--resolve") if verb == "validate" else ("plan",)
+    assert composer("--config", archive.settings, *words, template).returncode == 0
+    assert not Path(archive.root, "work").exists()

@@ -1,0 +1,126 @@
+"""`plan --json` and `plan --dot`: for programs, without secrets."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from os_image_composer.report.package_graph import quoted
+from support.deb_repository import deb
+from support.small_archive import SmallArchive, small_archive
+
+Composer = Callable[..., subprocess.CompletedProcess[str]]
+BODY = """\
+systemConfig:
+  packages: [nginx]
+  users:
+    - {name: admin, password: hush-hush-4}
+"""
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> SmallArchive:
+    return small_archive(
+        tmp_path_factory.mktemp("archive"),
+        deb("nginx", "1.22-3+deb12u1", depends="nginx-core"),
+        deb("nginx-core", depends="bash"),
+    )
+
+
+def test_the_plan_as_json_has_steps_inputs_options_and_what_would_run(
+    composer: Composer, archive: SmallArchive
+) -> None:
+    done = composer("--config", archive.settings, "plan", "--json", archive.template(BODY))
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    steps = {step["name"]: step for step in plan["steps"]}
+    assert plan["planVersion"] == 1
+    assert plan["target"]["dist"] == "debian13"
+    assert plan["lock"]["repositories"][0]["name"] == "debian/stable"
+    assert plan["lock"]["packages"]["image"] > 20
+    disk = steps["disk"]
+    assert re.fullmatch("[0-9a-f]{64}", disk["id"])
+    assert disk["verdict"] in ("runs", "maybe")
+    assert disk["why"] == "not built before"
+    assert {i["step"] for i in disk["inputs"]} <= set(steps)
+    nginx = [p for p in steps["packages:template"]["options"]["packages"] if p["name"] == "nginx"]
+    assert nginx[0]["version"] == "1.22-3+deb12u1"
+    hashes = re.findall(r"\$[0-9a-z]+\$[^\"]{8,}", done.stdout)
+    assert (hashes, "hush" in done.stdout + done.stderr) == ([], False)
+
+
+def test_the_same_plan_is_the_same_text(composer: Composer, archive: SmallArchive) -> None:
+    words = ("--config", archive.settings, "plan", "--json", archive.template(BODY))
+    assert composer(*words).stdout == composer(*words).stdout
+
+
+def test_the_graph_is_accepted_and_its_roots_are_the_templates_packages(
+    composer: Composer, archive: SmallArchive
+) -> None:
+    done = composer("--config", archive.settings, "plan", "--dot", archive.template(BODY))
+    assert done.returncode == 0, done.stderr
+    nodes, edges = parsed_digraph(done.stdout)
+    assert ("nginx", "nginx-core") in edges
+    assert ("nginx-core", "bash") in edges
+    assert nodes["nginx"]["label"] == "nginx\\n1.22-3+deb12u1"
+    assert nodes["nginx"]["style"] == "filled"
+    assert nodes["systemd"]["style"] == "bold"
+    assert "style" not in nodes["nginx-core"]
+    assert {name for edge in edges for name in edge} <= set(nodes)
+
+
+def test_json_and_dot_exclude_each_other(composer: Composer, archive: SmallArchive) -> None:
+    done = composer("--config", archive.settings, "plan", "--dot", "--json", archive.template(BODY))
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("text", ['a"b', "a\\", "a\\n", '"', "ä b"])
+def test_any_text_is_one_quoted_id(text: str) -> None:
+    nodes, _ = parsed_digraph(f"digraph x {{ {quoted(text)} [label={quoted(text)}]; }}")
+    assert list(nodes) == [text]
+
+
+TOKEN = re.compile(r'\s*(?:("(?:[^"\\]|\\.)*")|([A-Za-z_][A-Za-z0-9_]*|-?[0-9]+)|(->|[{}\[\];,=]))')
+Nodes = dict[str, dict[str, str]]
+
+
+def parsed_digraph(text: str) -> tuple[Nodes, set[tuple[str, str]]]:
+    """A digraph by the grammar of the DOT language, strictly: nothing may be left over."""
+    tokens: list[str] = []
+    at = 0
+    while text[at:].strip():
+        match = TOKEN.match(text, at)
+        assert match, f"no token at {text[at : at + 40]!r}"
+        at = match.end()
+        tokens.append(match[0].strip())
+    assert tokens[0] == "digraph"
+    assert (tokens[2], tokens[-1]) == ("{", "}")
+    nodes: Nodes = {}
+    edges: set[tuple[str, str]] = set()
+    body = tokens[3:-1]
+    while body:
+        end = body.index(";")
+        statement, body = body[:end], body[end + 1 :]
+        if statement[1:2] == ["="]:
+            assert len(statement) == 3
+        elif statement[1:2] == ["->"]:
+            assert len(statement) == 3
+            edges.add((unquoted(statement[0]), unquoted(statement[2])))
+        else:
+            assert (statement[1], statement[-1]) == ("[", "]")
+            inner = statement[2:-1]
+            assert inner[3::4] == [","] * (len(inner) // 4)
+            attributes = {inner[i]: unquoted(inner[i + 2]) for i in range(0, len(inner), 4)}
+            assert inner[1::4] == ["="] * len(attributes)
+            if statement[0] != "node":
+                nodes[unquoted(statement[0])] = attributes
+    return nodes, edges
+
+
+def unquoted(token: str) -> str:
+    """As Graphviz reads an ID: only `\\"` is an escape there; others belong to labels."""
+    return re.sub(r'\\(["\\])', r"\1", token[1:-1]) if token.startswith('"') else token
