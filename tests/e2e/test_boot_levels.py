@@ -31,7 +31,7 @@ def booted(
 ) -> tuple[int, dict[str, object]]:
     """The sample with another kernel command line, and perhaps one more command."""
     text = TEMPLATE.read_text()
-    text = text.replace("  users:", f"  kernel: {{cmdline: {cmdline}}}\n{configuration}\n  users:")
+    text = text.replace("  users:", f'  kernel: {{cmdline: "{cmdline}"}}\n{configuration}\n  users:')
     (folder / "variant.yml").write_text(text)
     done = built.run("build", "--quiet", "--output", str(folder), str(folder / "variant.yml"))
     assert done.returncode == 0, done.stderr
