@@ -38,7 +38,7 @@ def test_store_goes_and_downloads_stay_unless_asked_for(used: Workshop) -> None:
     done = used.run("cache", "clean")
     assert done.returncode == 0, done.stderr
     assert sorted(p.name for p in used.cache.iterdir()) == ["locks", "metadata", "packages", "tmp"]
-    assert f"removed  {used.cache / 'store'}" in done.stdout
+    assert ["removed", str(used.cache / "store")] in [line.split() for line in done.stdout.splitlines()]
     again = used.run("cache", "clean", "--downloads")
     assert again.returncode == 0, again.stderr
     assert [p.name for p in (used.cache / "packages").iterdir()] == ["mine"]
