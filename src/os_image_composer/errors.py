@@ -125,5 +125,9 @@ class StoreError(ComposerError):
     """The content store cannot be used."""
 
 
+class ImageError(ComposerError):
+    """An image file cannot be read, or is none."""
+
+
 class BootError(ComposerError):
     """An image could not be booted, or booted wrong."""

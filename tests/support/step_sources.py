@@ -26,7 +26,7 @@ def step_sources() -> dict[str, tuple[int, str]]:
     """By the action's kind its version and the SHA-256 of the code it is made of: its own module and all modules of
     this project that it imports, without comments and formatting."""
     found: dict[str, tuple[int, str]] = {}
-    for folder in ("chroot", "image"):
+    for folder in ("chroot", "image", "provider"):
         package = importlib.import_module(f"os_image_composer.{folder}")
         for info in pkgutil.iter_modules(package.__path__, f"os_image_composer.{folder}."):
             if info.name.endswith(".helper"):
@@ -51,7 +51,13 @@ def _sandbox_digest() -> str:
 
 
 def _digest(module: ModuleType) -> str:
-    return _digest_of([_path(name) for name in _with_imports([module.__name__], SURROUNDINGS)])
+    names = _with_imports([module.__name__], SURROUNDINGS)
+    if "os_image_composer.ospackage.inventory" in names:
+        # What families read for it is found by the family's name, not imported.
+        package = Path(os_image_composer.__file__).parent
+        read = [p for name in ("inventory", "copyright") for p in package.glob(f"ospackage/*/{name}.py")]
+        names |= _with_imports([f"os_image_composer.ospackage.{p.parent.name}.{p.stem}" for p in read], SURROUNDINGS)
+    return _digest_of([_path(name) for name in names])
 
 
 def _with_imports(roots: list[str], without: tuple[str, ...]) -> set[str]:

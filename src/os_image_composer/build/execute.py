@@ -12,7 +12,7 @@ import functools
 import os
 import shutil
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,11 +50,13 @@ class StepReport:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`final` is the plan's last result, `image` the file with its bytes."""
+    """`final` is the plan's last result, `image` the file with its bytes; `wanted` are the other results that were
+    asked for, by step."""
 
     final: Result
     image: Path
     steps: tuple[StepReport, ...]
+    wanted: Mapping[str, Result] = field(default_factory=dict)
 
 
 @dataclass
@@ -74,7 +76,8 @@ class Forecast:
 
 
 class Execution(Generic[S]):
-    """One run of one plan. `stop` is called when the run is given up, to end programs that still run."""
+    """One run of one plan. `stop` is called when the run is given up, to end programs that still run; `wanted` are
+    steps whose results are asked for beside the final one."""
 
     def __init__(
         self,
@@ -87,8 +90,10 @@ class Execution(Generic[S]):
         clock: Clock,
         workers: int,
         stop: Callable[[], None],
+        wanted: Sequence[str] = (),
     ) -> None:
         self.plan = plan
+        self.wanted = tuple(wanted)
         self.store = store
         self.services = services
         self.shelf = shelf
@@ -107,6 +112,7 @@ class Execution(Generic[S]):
             progress = _Progress()
             try:
                 self._attempt(progress)
+                self._check_wanted(progress)
             except _DamagedInputError:
                 continue
             self.store.note_plan(self.plan)
@@ -141,7 +147,7 @@ class Execution(Generic[S]):
     def _needed(self, progress: _Progress) -> list[PlannedStep]:
         """The steps to obtain, in plan order; results of all their other inputs go into `progress`."""
         needed: dict[str, PlannedStep] = {}
-        pending = [self.plan.final]
+        pending = [*(self.plan[name] for name in self.wanted), self.plan.final]
         while pending:
             step = pending.pop()
             if step.name in needed or step.name in progress.results:
@@ -228,6 +234,18 @@ class Execution(Generic[S]):
         if changed:
             raise _DamagedInputError
 
+    def _check_wanted(self, progress: _Progress) -> None:
+        """What leaves the store is checked as what goes into an image is."""
+        results = {name: progress.results[name] for name in self.wanted}
+        fresh = [result for result in results.values() if result.key not in self._verified]
+        changed = self.store.changed(fresh) if fresh else ()
+        for name, result in results.items():
+            if result in changed:
+                self._give_up(name, result, self.store.changed)
+        if changed:
+            raise _DamagedInputError
+        self._verified.update(result.key for result in fresh)
+
     def _run(self, planned: PlannedStep, key: str, inputs: Sequence[tuple[str, Result]]) -> Result:
         step = planned.step
         about: dict[str, Any] = {
@@ -292,7 +310,7 @@ class Execution(Generic[S]):
         ran = progress.reports[self.plan.final.name].outcome == "ran"
         image = self.shelf.staged if ran else self.shelf.find(final.digest, final.size)
         assert image is not None
-        return Outcome(final, image, reports)
+        return Outcome(final, image, reports, {name: progress.results[name] for name in self.wanted})
 
 
 def forecast(plan: Plan, store: Store, shelf: Shelf) -> tuple[Forecast, ...]:

@@ -11,13 +11,14 @@ from typing import BinaryIO, Protocol, cast
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Listener
 from os_image_composer.errors import UsageError
+from os_image_composer.ospackage.inventory import Inventory
 from os_image_composer.ospackage.lock import LockedPackage
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, Resolver
 from os_image_composer.ospackage.transport import Transport
 
 
-class PackageFamily(Protocol):
+class PackageFamily(Inventory, Protocol):
     def resolver(self, transport: Transport, cache: Path, clock: Clock, listener: Listener) -> Resolver:
         """What turns repositories and requests into package sets; `cache` is a folder it may keep metadata in."""
 
@@ -40,3 +41,9 @@ def family_for(name: str) -> PackageFamily:
         return cast(PackageFamily, importlib.import_module(f"os_image_composer.ospackage.{name}.family"))
     except ModuleNotFoundError as error:
         raise UsageError("unknown-family", f"there is no code for package family {name}") from error
+
+
+def families() -> tuple[str, ...]:
+    """The names of all families that there is code for, sorted."""
+    folders = (path.parent.name for path in Path(__file__).parent.glob("*/family.py"))
+    return tuple(sorted(folders))

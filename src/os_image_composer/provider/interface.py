@@ -36,10 +36,12 @@ class Resolved:
 
 @dataclass(frozen=True)
 class Published:
-    """What a build leaves: `image` and `manifest` are paths, `size` is in bytes, `seconds` the whole build's."""
+    """What a build leaves: `image`, `manifest` and `bills` (of materials) are paths, `size` is in bytes, `seconds` the
+    whole build's."""
 
     image: Path
     manifest: Path
+    bills: tuple[Path, ...]
     size: int
     sha256: str
     outcome: Outcome

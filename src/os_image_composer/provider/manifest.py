@@ -1,9 +1,16 @@
-"""The manifest: what an image is and what it was made from, as JSON. Only its `build` section tells of the one build
-that wrote it; everything else is the same for the same lock and template."""
+"""The manifest: what an image is and what it was made from, as JSON (docs/manifest.schema.json). Only its `build`
+section tells of the one build that wrote it; everything else is the same for the same lock and template.
+
+How a boot went is not in it: that is learned later, and a manifest that was signed must not change. See
+`boot.record`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from os_image_composer import __version__
@@ -11,12 +18,23 @@ from os_image_composer.build.canonical import sha256_text
 from os_image_composer.build.execute import Outcome
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.ospackage.lock import Lock, dump_lock
+from os_image_composer.provider.interface import Preparation
 
 MANIFEST_VERSION = 1
+_HIDDEN = b"(hidden)"
 
 
-def manifest(spec: ImageSpec, lock: Lock, outcome: Outcome, file_name: str, seconds: float) -> dict[str, Any]:
-    """Plain values; sizes in bytes, times in seconds."""
+def manifest(
+    preparation: Preparation,
+    outcome: Outcome,
+    file_name: str,
+    tools: Sequence[str],
+    bills: Mapping[str, str],
+    seconds: float,
+) -> dict[str, Any]:
+    """Plain values; sizes in bytes, times in seconds. `tools` names the image tools' packages, `bills` the SHA-256 of
+    each bill of materials by its file name."""
+    spec, lock = preparation.spec, preparation.lock
     image = lock.sets["image"]
     return {
         "manifestVersion": MANIFEST_VERSION,
@@ -29,10 +47,14 @@ def manifest(spec: ImageSpec, lock: Lock, outcome: Outcome, file_name: str, seco
             "sha256": outcome.final.digest,
         },
         "target": {"os": spec.target.os, "dist": spec.target.dist, "arch": spec.target.arch},
+        "templates": [{"file": path.name, "sha256": digest} for path, digest in _templates(spec)],
         "lock": {"sha256": sha256_text(dump_lock(lock)), "sourceDateEpoch": lock.source_date_epoch},
         "packages": [
             {"name": p.name, "version": p.version, "arch": p.arch, "sha256": p.sha256} for p in sorted(image.packages())
         ],
+        "sboms": [{"file": name, "sha256": digest} for name, digest in sorted(bills.items())],
+        "tools": _tools(lock, tools),
+        "engine": preparation.plan.engine,
         "steps": [{"name": s.name, "id": s.id} for s in outcome.steps],
         "build": {
             "tool": f"os-image-composer {__version__}",
@@ -44,3 +66,25 @@ def manifest(spec: ImageSpec, lock: Lock, outcome: Outcome, file_name: str, seco
 
 def dump_manifest(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=1) + "\n"
+
+
+def _templates(spec: ImageSpec) -> list[tuple[Path, str]]:
+    """The files that the request was merged from, with the SHA-256 of their bytes. Where a file holds a password, it
+    is hashed with `(hidden)` in its place: the hash of a text of which only the password is unknown would let it be
+    guessed."""
+    secrets = [s.reveal().encode() for user in spec.users for s in (user.password, user.password_hash) if s is not None]
+    found = []
+    for path in sorted({Path(origin.file) for origin in spec.origins.values()}, key=lambda p: (p.name, p)):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue  # gone since it was read; the steps' ids say what it asked for
+        for secret in sorted(secrets, key=len, reverse=True):
+            content = content.replace(secret, _HIDDEN) if secret else content
+        found.append((path, hashlib.sha256(content).hexdigest()))
+    return found
+
+
+def _tools(lock: Lock, names: Sequence[str]) -> list[dict[str, str]]:
+    packages = {p.name: p for p in lock.sets["image-tools"].packages()}
+    return [{"name": name, "version": packages[name].version} for name in sorted(names) if name in packages]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import secrets
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from os_image_composer.ospackage.mirrors import repositories_for
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, SetRequest
 from os_image_composer.ospackage.transport import HttpTransport, Transport
+from os_image_composer.provider.bill import bill_files
 from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.interface import Preparation, Published, Resolved
 from os_image_composer.provider.manifest import dump_manifest, manifest
@@ -45,7 +47,7 @@ from os_image_composer.provider.placed import placed_in_template
 from os_image_composer.provider.publish import own_folder, publish, staging
 from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
-from os_image_composer.provider.steps import Extras, raw_image_steps
+from os_image_composer.provider.steps import BILL, Extras, raw_image_steps
 
 # Namespace of the seeds of implicit locks: a random UUID, fixed for ever.
 _SEEDS = "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e"
@@ -184,21 +186,30 @@ class Provider:
                     clock=self.services.clock,
                     workers=self.settings.workers,
                     stop=sandbox.stop,
+                    wanted=(BILL,),
                 )
                 outcome = placed_in_template(preparation.spec, execution.run)
             return self.post_process(preparation, outcome, shelf, self.services.clock.elapsed() - started)
 
     def post_process(self, preparation: Preparation, outcome: Outcome, shelf: Shelf, seconds: float) -> Published:
-        """Write the manifest and put image and manifest into the output folder, both or neither."""
+        """Put image, bills of materials and manifest into the output folder, all or none."""
         spec, output, folder = preparation.spec, preparation.output, shelf.staging
         image, record = output / shelf.wanted.name, output / f"{shelf.wanted.stem}.manifest.json"
         if outcome.image not in (shelf.wanted, shelf.staged):
             copy_sparse(outcome.image, shelf.staged)
-        text = dump_manifest(manifest(spec, preparation.lock, outcome, image.name, seconds))
-        (folder / record.name).write_text(text)
-        publish(folder, output, image.name, record.name)
+        layer = outcome.wanted[BILL].content
+        assert layer is not None
+        bills = dict(bill_files(layer, spec.name, spec.version))
+        for name, source in bills.items():
+            shutil.copyfile(source, folder / name)
+        digests = {name: sha256_file(folder / name) for name in bills}
+        value = manifest(preparation, outcome, image.name, self.tools.packages, digests, seconds)
+        (folder / record.name).write_text(dump_manifest(value))
+        publish(folder, output, (image.name, *bills, record.name))
         shelf.note(image, outcome.final.digest)
-        return Published(image, record, outcome.final.size, outcome.final.digest, outcome, preparation, seconds)
+        paths = tuple(output / name for name in bills)
+        final = outcome.final
+        return Published(image, record, paths, final.size, final.digest, outcome, preparation, seconds)
 
     # -- resolution ------------------------------------------------------------------------------------------
 

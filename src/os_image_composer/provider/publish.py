@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from os_image_composer.build.canonical import sha256_text
@@ -69,9 +69,9 @@ def staging(output: Path, locks: Path, listener: Listener) -> Iterator[Path]:
         ) from error
 
 
-def publish(folder: Path, output: Path, image: str, manifest: str) -> None:
-    """Move the finished files from `folder` to `output`: the image, if it was made, and then the manifest, which
-    says that the image is whole. Nothing else there is touched."""
-    for name in (image, manifest):
+def publish(folder: Path, output: Path, names: Sequence[str]) -> None:
+    """Move the finished files from `folder` to `output`, those of `names` that were made, in that order: the image
+    first, and last the manifest, which says that the others are whole. Nothing else there is touched."""
+    for name in names:
         if (folder / name).exists():
             (folder / name).replace(output / name)

@@ -21,6 +21,9 @@ from os_image_composer.image.projection import ProjectConfiguration
 from os_image_composer.image.uki import MakeUki
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, LockedPackage, PackageSet
+from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+
+BILL = "sbom"  # the step whose result is published beside the image as well
 
 # It configures the interfaces for both backends: netplan writes its files for it.
 NETWORK_SERVICE = "systemd-networkd.service"
@@ -43,12 +46,13 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     projected = _projected(distribution, layers, configured)
     initrd = _initrd(spec, lock, distribution, layers, projected)
     boot = _boot(spec, lock, distribution, layout, layers, initrd, tools)
+    licences, bill = _bill(spec, lock, distribution, layers, configured)
     disk = Step(
         "disk",
         WriteDisk(layout, distribution.boot.removable_path, f"{spec.name}.efi", lock.source_date_epoch),
-        (*_all("lower", [*layers, configured]), Input("boot", boot.name), Input("tools", tools.name)),
+        (*_all("lower", [*layers, configured, bill]), Input("boot", boot.name), Input("tools", tools.name)),
     )
-    return [tools, *installed, configured, projected, initrd, boot, disk]
+    return [tools, *installed, configured, projected, initrd, boot, licences, bill, disk]
 
 
 def _installed(lock: Lock, distribution: Distribution) -> tuple[list[Step], list[Step]]:
@@ -146,6 +150,23 @@ def _boot(
         source_date_epoch=lock.source_date_epoch,
     )
     return Step("boot", action, (*_all("lower", layers), Input("initrd", initrd.name), Input("tools", tools.name)))
+
+
+def _bill(
+    spec: ImageSpec, lock: Lock, distribution: Distribution, layers: list[Step], configured: Step
+) -> tuple[Step, Step]:
+    """The licences of the packages, and the bill of materials of the finished root."""
+    licences = Step("licences", ReadLicences(distribution.family), _all("lower", layers))
+    action = WriteBill(
+        family=distribution.family,
+        image=spec.name,
+        image_version=spec.version,
+        arch=spec.target.arch,
+        seed=lock.seed,
+        source_date_epoch=lock.source_date_epoch,
+        packages=declared_packages(lock),
+    )
+    return licences, Step(BILL, action, (*_all("lower", [*layers, configured]), Input("licences", licences.name)))
 
 
 def _surroundings(lock: Lock, distribution: Distribution) -> Surroundings:

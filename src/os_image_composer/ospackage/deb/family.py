@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Listener
-from os_image_composer.ospackage.deb import apt_sources, archive
+from os_image_composer.ospackage.deb import apt_sources, archive, copyright, inventory
 from os_image_composer.ospackage.deb.resolver import DebResolver
+from os_image_composer.ospackage.inventory import InstalledPackage, Licence
 from os_image_composer.ospackage.lock import LockedPackage
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, Resolver
@@ -33,3 +34,28 @@ def open_content(path: Path) -> BinaryIO:
 def host_mirrors(etc: Path) -> Mapping[str, str]:
     """URLs by mirror name that the build host's own package manager uses; `etc` is its /etc."""
     return apt_sources.host_mirrors(etc)
+
+
+def databases() -> Sequence[str]:
+    """Globs of the files of the package database."""
+    return inventory.DATABASES
+
+
+def installed(databases: Mapping[str, bytes]) -> tuple[InstalledPackage, ...]:
+    """The installed packages. Raises MetadataError `bad-status` or `bad-paragraph`."""
+    return inventory.installed(databases)
+
+
+def licence_file(package: InstalledPackage) -> str:
+    """Debian Policy §12.5."""
+    return f"usr/share/doc/{package.name}/copyright"
+
+
+def licence(content: bytes) -> Licence | None:
+    """What a machine can read of a copyright file."""
+    return copyright.read_licence(content)
+
+
+def purl(package: InstalledPackage, vendor: str, release: str) -> str:
+    """The package URL."""
+    return inventory.purl(package, vendor, release)

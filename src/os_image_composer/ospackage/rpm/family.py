@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import quote
 
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Listener
+from os_image_composer.errors import MetadataError
+from os_image_composer.ospackage.inventory import InstalledPackage, Licence
 from os_image_composer.ospackage.lock import LockedPackage
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, Resolver
@@ -35,3 +38,32 @@ def open_content(path: Path) -> BinaryIO:
 def host_mirrors(etc: Path) -> Mapping[str, str]:
     """No URLs: a build host of another distribution knows none, and one of the same names them in the settings."""
     return {}
+
+
+def databases() -> Sequence[str]:
+    """The file of the package database, in rpm's own place and in that of older releases."""
+    return ("usr/lib/sysimage/rpm/rpmdb.sqlite", "var/lib/rpm/rpmdb.sqlite")
+
+
+def installed(databases: Mapping[str, bytes]) -> tuple[InstalledPackage, ...]:
+    """Not built yet: raises MetadataError where there is a database."""
+    if databases:
+        raise MetadataError("not-built-yet", "the database of this family is there, but is not read yet")
+    return ()
+
+
+def licence_file(package: InstalledPackage) -> str:
+    """None: the licence is a field of the database."""
+    return "usr/lib/sysimage/rpm/rpmdb.sqlite"
+
+
+def licence(content: bytes) -> Licence | None:
+    """Nothing: see `licence_file`."""
+    return None
+
+
+def purl(package: InstalledPackage, vendor: str, release: str) -> str:
+    """Source: package-url/purl-spec, type `rpm`."""
+    distro = f"&distro={quote(f'{vendor}-{release}', safe='')}" if release else ""
+    name, version = quote(package.name, safe=""), quote(package.version, safe=":")
+    return f"pkg:rpm/{quote(vendor.lower(), safe='')}/{name}@{version}?arch={quote(package.arch, safe='')}{distro}"

@@ -1,0 +1,105 @@
+"""What is known about an image file: the values that `inspect` gives. Offsets and sizes are bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from os_image_composer.formats.filesystem import Volume
+from os_image_composer.ospackage.inventory import InstalledPackage
+
+
+@dataclass(frozen=True)
+class Part:
+    """A partition, or a disk without a table. `type` is the name of a known type, else its GUID or number; `volume` is
+    None where nothing known is in it."""
+
+    number: int
+    name: str
+    type: str
+    type_id: str
+    uuid: str | None
+    start: int
+    size: int
+    attributes: int
+    volume: Volume | None
+
+
+@dataclass(frozen=True)
+class SectionInfo:
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class EfiProgram:
+    """A file of the EFI system partition that firmware can start. `kind` is uki, systemd-boot, grub, shim, mok-manager,
+    linux (a kernel alone) or unknown; `signatures` has one tuple of signers for each signature; `text` are the readable
+    sections of a UKI by name, such as `.cmdline`."""
+
+    path: str
+    kind: str
+    version: str | None
+    machine: str
+    size: int
+    sha256: str
+    sections: tuple[SectionInfo, ...]
+    signatures: tuple[tuple[str, ...], ...]
+    sbat: tuple[str, ...]
+    text: dict[str, str]
+
+
+@dataclass(frozen=True)
+class EspFile:
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """`password` is set, locked, or empty (anybody gets in); the hash is never read out."""
+
+    name: str
+    uid: int
+    shell: str
+    password: str
+
+
+@dataclass(frozen=True)
+class SbomFile:
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Root:
+    """The root filesystem. `partition` is its number; `family` is the package family, None where no database is
+    known; `kernels` are releases with modules."""
+
+    partition: int
+    os_release: dict[str, str]
+    hostname: str | None
+    kernels: tuple[str, ...]
+    accounts: tuple[Account, ...]
+    family: str | None
+    packages: tuple[InstalledPackage, ...]
+    sboms: tuple[SbomFile, ...]
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """`stored` is what the file takes on its disk. `findings` say what is damaged or odd, in words."""
+
+    file: str
+    size: int
+    stored: int
+    table: str | None
+    disk_uuid: str | None
+    sector_size: int | None
+    parts: tuple[Part, ...]
+    esp_files: tuple[EspFile, ...]
+    programs: tuple[EfiProgram, ...]
+    root: Root | None
+    findings: tuple[str, ...]
