@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from os_image_composer.cli import boot, build, cache, completion, config, doctor, plan, schema, validate, version
+from os_image_composer.cli import boot, build, cache, completion, config, doctor, inspect, plan, schema, validate, version
 from os_image_composer.cli.errors import as_composer_error, error_fields, error_lines, unexpected_lines
 from os_image_composer.cli.options import GlobalOptions, LogLevel, parse_mirror
 from os_image_composer.errors import ComposerError, UsageError
@@ -34,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (build, validate, plan, boot, cache, config, schema, doctor, completion, version):
+for module in (build, validate, plan, boot, inspect, cache, config, schema, doctor, completion, version):
     module.register(app)
 
 

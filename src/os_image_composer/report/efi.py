@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-from os_image_composer.formats.pe import PeImage, content, parse_pe, section_window
+from os_image_composer.formats.pe import PeImage, Section, content, parse_pe, section_window
 from os_image_composer.formats.pkcs7 import signer_names
 from os_image_composer.formats.window import FormatError, Window
 from os_image_composer.report.image_file import EfiProgram, SectionInfo
@@ -49,7 +49,7 @@ def digest(window: Window) -> str:
     return total.hexdigest()
 
 
-def _first_of_each(image: PeImage) -> list[object]:
+def _first_of_each(image: PeImage) -> list[Section]:
     return list({section.name: section for section in reversed(image.sections)}.values())[::-1]
 
 
@@ -83,7 +83,7 @@ def _kind(image: PeImage, file: Window, sbat: tuple[str, ...], path: str) -> tup
                 # Fields: generation, vendor, package, version, address.
                 fields = rest.split(",")
                 return kind, fields[3] if len(fields) > 3 else None
-    # The x86 boot protocol's signature; on other architectures `ARM\x64` and the like at 56 (Linux, Documentation/arch).
+    # The signature of the x86 boot protocol; elsewhere `ARM\x64` and the like at 56 (Linux, Documentation/arch).
     if file.head(4, 0x202) == b"HdrS" or file.head(4, 56) in (b"ARM\x64", b"RSC\x05"):
         return "linux", None
     return ("mok-manager" if "/mm" in path.lower() else "unknown"), None

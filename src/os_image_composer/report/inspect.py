@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -207,10 +206,10 @@ class _Inspection:
             if filesystem is not None and part.type != "esp" and is_root(filesystem):
                 self.root = filesystem
                 return read_root(filesystem, part.number, self.findings)
-        unread = [p for p, f in volumes if f is None and p.volume and p.volume.kind in ("squashfs", "erofs", "xfs", "btrfs")]
+        unread = [
+            p for p, f in volumes if f is None and p.volume and p.volume.kind in ("squashfs", "erofs", "xfs", "btrfs")
+        ]
         for part in unread:
             assert part.volume is not None
             self.findings.append(f"partition {part.number}: files of {part.volume.kind} cannot be read yet")
         return None
-
-

@@ -42,7 +42,8 @@ def read_root(filesystem: FileSystem, partition: int, findings: list[str]) -> Ro
             findings.append(f"partition {partition}: {what} cannot be read: {error}")
             return otherwise
 
-    family, packages = attempt("the package database", lambda: _packages(filesystem), (None, ()))
+    unknown: tuple[str | None, tuple[InstalledPackage, ...]] = (None, ())
+    family, packages = attempt("the package database", lambda: _packages(filesystem), unknown)
     return Root(
         partition=partition,
         os_release=attempt("os-release", lambda: _os_release(filesystem), {}),
