@@ -11,6 +11,7 @@ from os_image_composer.report.bill import TOOL, Bill, Component, Supplier
 _DOCUMENT = "SPDXRef-DOCUMENT"
 _IMAGE = "SPDXRef-Image"
 _NOTHING = "NOASSERTION"
+_FOREIGN = re.compile(r"[^A-Za-z0-9.-]|-(?=x[0-9a-f]{2}-)")
 
 
 def spdx_json(bill: Bill) -> str:
@@ -94,9 +95,12 @@ def _supplier(supplier: Supplier) -> str:
 
 
 def _identifier(component: Component) -> str:
-    """§3.2: letters, digits, dots and hyphens; every other character by its number, so that no two names meet."""
+    """§3.2: letters, digits, dots and hyphens; every other character by its number, and so a hyphen where it would look
+    like the start of one, so that no two names meet."""
     text = f"{component.name}-{component.version}-{component.arch}"
-    return "SPDXRef-Package-" + re.sub(r"[^A-Za-z0-9.-]", lambda match: f"-x{ord(match[0]):02x}-", text)
+    return "SPDXRef-Package-" + re.sub(
+        r"[^A-Za-z0-9.-]|-(?=x[0-9a-f]{2}-)", lambda match: f"-x{ord(match[0]):02x}-", text
+    )
 
 
 def _licence_name(reference: str) -> str:

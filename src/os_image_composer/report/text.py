@@ -64,7 +64,9 @@ def _root(root: Root, packages: bool) -> Iterator[str]:
     yield f"root filesystem: partition {root.partition}, {name}"
     yield f"  host name  {root.hostname or 'none'}"
     yield f"  kernels    {', '.join(root.kernels) or 'none'}"
-    open_ones = [f"{a.name} ({a.uid}, {a.shell}, password {a.password})" for a in root.accounts if _enters(a.password)]
+    open_ones = [
+        f"{a.name} ({a.uid}, {a.shell}, password {a.password})" for a in root.accounts if a.password in ("set", "empty")
+    ]
     yield f"  accounts   {len(root.accounts)}, of which have a password: {', '.join(open_ones) or 'none'}"
     for sbom in root.sboms:
         yield f"  sbom       {sbom.path}  {size(sbom.size)}"
@@ -74,10 +76,6 @@ def _root(root: Root, packages: bool) -> Iterator[str]:
     yield f"  packages   {len(root.packages)} ({root.family})"
     if packages:
         yield from _table([(p.name, p.version, p.arch) for p in root.packages])
-
-
-def _enters(password: str) -> bool:
-    return password != "locked"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
