@@ -50,7 +50,7 @@ def test_new_host_name_costs_the_configuration_and_the_disk(built: Workshop, tmp
     template = variant(tmp_path, "hostname: debian13", "hostname: elsewhere")
     out = str(tmp_path / "out")
     done = told(built.run("build", "--json-events", "--output", out, str(template)))
-    assert sorted(done.ran) == ["disk", "initrd-configuration", "os-configuration"]
+    assert sorted(done.ran) == ["disk", "initrd-configuration", "os-configuration", "sbom"]
     assert "hostname changed: debian13 → elsewhere" in done.why["os-configuration"]
 
 
@@ -59,7 +59,7 @@ def test_file_that_the_initrd_generator_reads_makes_the_initrd_again(built: Work
     addition = "  additionalFiles:\n    - {local: extra.conf, final: /etc/dracut.conf.d/extra.conf}\n\n  users:"
     template = variant(tmp_path, "  users:", addition)
     done = told(built.run("build", "--json-events", "--output", str(tmp_path / "out"), str(template)))
-    assert sorted(done.ran) == ["boot", "disk", "initrd", "initrd-configuration", "os-configuration"]
+    assert sorted(done.ran) == ["boot", "disk", "initrd", "initrd-configuration", "os-configuration", "sbom"]
 
 
 def test_added_package_keeps_the_layers_below(built: Workshop, tmp_path: Path) -> None:
@@ -87,8 +87,10 @@ def test_files_of_the_user_in_the_output_folder_stay(built: Workshop, tmp_path: 
     (out / "notes.txt").write_text("mine")
     told(built.run("build", "--json-events", "--output", str(out), str(TEMPLATE)))
     assert sorted(p.name for p in out.iterdir()) == [
+        "debian13-minimal-1.0.cdx.json",
         "debian13-minimal-1.0.manifest.json",
         "debian13-minimal-1.0.raw",
+        "debian13-minimal-1.0.spdx.json",
         "notes.txt",
     ]
 

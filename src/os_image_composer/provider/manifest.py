@@ -1,8 +1,7 @@
 """The manifest: what an image is and what it was made from, as JSON (docs/manifest.schema.json). Only its `build`
 section tells of the one build that wrote it; everything else is the same for the same lock and template.
 
-How a boot went is not in it: that is learned later, and a manifest that was signed must not change. See
-`boot.record`.
+How a boot went is not in it: that is learned later, and a manifest that was signed must not change.
 """
 
 from __future__ import annotations
