@@ -16,7 +16,19 @@ from typing import Annotated
 
 import typer
 
-from os_image_composer.cli import boot, build, cache, completion, config, doctor, inspect, plan, schema, validate, version
+from os_image_composer.cli import (
+    boot,
+    build,
+    cache,
+    completion,
+    config,
+    doctor,
+    inspect,
+    plan,
+    schema,
+    validate,
+    version,
+)
 from os_image_composer.cli.errors import as_composer_error, error_fields, error_lines, unexpected_lines
 from os_image_composer.cli.options import GlobalOptions, LogLevel, parse_mirror
 from os_image_composer.errors import ComposerError, UsageError
