@@ -276,3 +276,23 @@ class Rendezvous:
                 raise StepError("alone", "the partner never came")
             time.sleep(0.01)
         (work.output / "text").write_text(self.name)
+
+
+def test_result_that_is_wanted_is_given_with_an_image_that_is_there_already(bench: Bench) -> None:
+    bench.build(plan())
+    outcome = bench.build(plan(), wanted=("config",))
+    content = outcome.wanted["config"].content
+    assert bench.ran == []
+    assert content is not None
+    assert (content / "text").read_text() == (bench.layer(plan()["config"].id) / "text").read_text()
+
+
+def test_result_that_is_wanted_and_was_damaged_is_made_again(bench: Bench) -> None:
+    bench.build(plan())
+    good = (bench.layer(plan()["config"].id) / "text").read_text()
+    (bench.layer(plan()["config"].id) / "text").write_text("damaged")
+    outcome = bench.build(plan(), wanted=("config",))
+    content = outcome.wanted["config"].content
+    assert "config" in bench.ran
+    assert content is not None
+    assert (content / "text").read_text() == good

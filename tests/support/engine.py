@@ -96,21 +96,22 @@ class Bench:
     def shelf(self, staging: Path) -> Shelf:
         return Shelf(self.root / "published.json", staging, self.root / "out" / "image.raw")
 
-    def build(self, plan: Plan) -> Outcome:
-        """Build and publish; `ran` then lists the steps that ran, in the order in which they started."""
+    def build(self, plan: Plan, wanted: Sequence[str] = ()) -> Outcome:
+        """Build and publish; `ran` then lists the steps that ran, in the order in which they started. `wanted` are
+        steps whose results are asked for beside the last one."""
         self.ran, self.notes, self.why = [], [], {}
         staging = self.root / "staging"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         (self.root / "out").mkdir(exist_ok=True)
         shelf = self.shelf(staging)
-        outcome = self.execution(plan, staging).run()
+        outcome = self.execution(plan, staging, wanted).run()
         if outcome.image == shelf.staged:
             outcome.image.replace(shelf.wanted)
             shelf.note(shelf.wanted, outcome.final.digest)
         return outcome
 
-    def execution(self, plan: Plan, staging: Path) -> Execution[None]:
+    def execution(self, plan: Plan, staging: Path, wanted: Sequence[str] = ()) -> Execution[None]:
         """A run of `plan` that has not begun."""
         return Execution(
             plan,
@@ -121,6 +122,7 @@ class Bench:
             clock=SystemClock(),
             workers=2,
             stop=self._stop,
+            wanted=wanted,
         )
 
     def _stop(self) -> None:
