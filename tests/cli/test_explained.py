@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> SmallArchive:
         deb("apache2", depends="apache2-bin"),
         deb("apache2-bin", provides="web"),
         deb("no-init", conflicts="systemd-sysv"),
+        deb("no-kernel-tools", conflicts="kmod"),
         deb("broken", depends="libvanished (>= 2)"),
         deb("huge", installed_size=str(3 * 1024 * 1024)),
     )
@@ -72,6 +74,15 @@ def test_a_conflict_with_the_default_template_names_it(composer: Composer, archi
     assert "systemd-sysv 1.0 is asked for by the OS default template at " in done.stderr
     assert "leave no-init out" in done.stderr
     assert f"  --> {template}:4:14" in done.stderr
+
+
+def test_two_that_each_conflict_with_the_default_template_are_both_to_go(
+    composer: Composer, archive: SmallArchive
+) -> None:
+    template = archive.template("systemConfig:\n  packages: [no-init, no-kernel-tools]\n")
+    done = composer("--config", archive.settings, "plan", template)
+    hint = next(line for line in done.stderr.splitlines() if line.startswith("  hint: "))
+    assert re.match("  hint: leave (no-init and no-kernel-tools|no-kernel-tools and no-init) out", hint)
 
 
 def test_a_dependency_that_nothing_meets_is_told_with_the_package_that_has_it(

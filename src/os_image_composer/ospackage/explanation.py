@@ -74,7 +74,8 @@ class NotInstallableError(SolveError):
         fixed = set(unchangeable)
         own = [request for request in self.requests() if request not in fixed]
         missing = all(reason.against is None for reason in self.reasons)
-        self.hint = _hint(own, missing)
+        each = bool(own) and all(_alone(reason, fixed) for reason in self.reasons)
+        self.hint = _hint(own, missing, each)
         self.key = package_key(own[0]) if own else None
 
 
@@ -114,13 +115,24 @@ def _summary(reasons: Sequence[Reason]) -> str:
     return f"{first} and {other.first} cannot be installed together"
 
 
-def _hint(own: Sequence[str], missing: bool) -> str:
+def _alone(reason: Reason, fixed: set[str]) -> bool:
+    """Whether one request of the user's is in the way by itself: the other side is what no template takes away."""
+    return (
+        reason.against is not None
+        and sum(chain.request is not None and chain.request not in fixed for chain in (reason.chain, reason.against))
+        == 1
+    )
+
+
+def _hint(own: Sequence[str], missing: bool, each: bool) -> str:
     if not own:
         return "the distribution's own packages do not fit together: ask again later, or name another mirror"
     if missing:
         return f"leave {own[0]} out, or ask for another version of it"
     if len(own) == 1:
         return f"leave {own[0]} out, or ask for another version of it: the other side is not the template's"
+    if each:
+        return f"leave {' and '.join(own)} out, or ask for other versions: the other side is not the template's"
     return "leave one of " + ", ".join(own) + " out, or ask for another version"
 
 
