@@ -42,7 +42,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
         host_files={},
     )
     manifest = image.with_suffix(".manifest.json")
-    return interface.Published(image, manifest, 64 << 20, "d" * 64, Outcome(final, image, steps), preparation, 4.5)
+    return interface.Published(image, manifest, (), 64 << 20, "d" * 64, Outcome(final, image, steps), preparation, 4.5)
 
 
 def test_the_summary_tells_where_the_image_is_and_what_took_how_long(published: object) -> None:
