@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from os_image_composer.boot.report import Answer
@@ -69,6 +71,12 @@ def test_a_report_that_breaks_off_is_no_report() -> None:
 def test_a_login_prompt_without_failed_lines_passes_on_the_console() -> None:
     verdict = judge(seen((*FIRMWARE, KERNEL, "[  OK  ] Started ssh.service", "bookworm login: ")))
     assert (verdict.level, verdict.passed, verdict.default_target) == (Level.CONSOLE, True, None)
+
+
+def test_a_login_prompt_behind_which_the_kernel_printed_is_a_prompt() -> None:
+    line = "debian13 login: [  231.7] systemd-journald[262]: Time jumped backwards, rotating."
+    verdict = judge(replace(seen((*FIRMWARE, KERNEL, line)), prompted=True))
+    assert (verdict.level, verdict.passed) == (Level.CONSOLE, True)
 
 
 def test_a_login_prompt_with_a_failed_line_does_not_pass() -> None:

@@ -51,7 +51,7 @@ def test_failed_unit_on_the_console_fails_the_boot(built: Workshop, tmp_path: Pa
     configuration = f"  configurations:\n    - cmd: {json.dumps(command)}"
     status, found = booted(built, tmp_path, f"{SERIAL} systemd.import_credentials=no", configuration=configuration)
     assert (status, found["level"], found["passed"]) == (1, "console", False), found
-    assert found["failedUnits"] == ["broken.service"]
+    assert isinstance(found["failedUnits"], list) and "broken.service" in found["failedUnits"]
 
 
 @pytest.mark.timeout(LIMIT + 600)

@@ -71,6 +71,7 @@ class _Watch:
             seconds=(self._known or self._prompt or self._clock.elapsed()) - self._start,
             powered_off=powered_off,
             ended_by=self._ended_by,
+            prompted=self._prompt is not None,
         )
 
     def _finished(self) -> bool:

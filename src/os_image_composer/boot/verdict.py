@@ -20,13 +20,15 @@ class Level(Enum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen. `seconds` runs from the start of QEMU to the report, the prompt, or the end of waiting."""
+    """What was seen. `seconds` runs from the start of QEMU to the report, the prompt, or the end of waiting. `prompted`
+    says that a login prompt stood there once: a message of the kernel may have been printed behind it since."""
 
     console: tuple[str, ...]
     answers: tuple[Answer, ...]
     seconds: float
     powered_off: bool
     ended_by: str  # why watching stopped, in words
+    prompted: bool = False
 
     def answer(self, name: str) -> Answer | None:
         return next((a for a in self.answers if a.name == name), None)
@@ -105,7 +107,7 @@ def judge(evidence: Evidence) -> BootVerdict:
     if evidence.answer(END) is not None:
         return _by_report(evidence)
     failed = failed_on_console(evidence.console)
-    if any(at_prompt(line) for line in evidence.console):
+    if evidence.prompted or any(at_prompt(line) for line in evidence.console):
         reason = _listing("a login prompt, but failed units", failed) if failed else "a login prompt, no failed unit"
         return _verdict(evidence, Level.CONSOLE, not failed, reason, failed)
     if any(_HANDED_OVER.search(line) for line in evidence.console):
