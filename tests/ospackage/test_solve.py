@@ -178,6 +178,35 @@ def test_suite_of_lower_pin_is_never_taken_from_even_where_it_would_help() -> No
     assert chosen(available, "a", "b/backports") == ["a 1", "b 2"]
 
 
+def test_request_from_a_suite_takes_along_what_its_versions_demand_of_that_suite() -> None:
+    stable = index(stanza("meta", depends="kernel-1"), stanza("kernel-1"), stanza("tool", "1"))
+    newer = (
+        stanza("meta", "2", depends="kernel-2 (= 2)"),
+        stanza("kernel-2", "2", depends="tool (>= 2)"),
+        stanza("tool", "2"),
+    )
+    available = Available([stable, index(*newer, suite="test/backports", pin=100)], [], "amd64")
+    assert chosen(available, "meta") == ["kernel-1 1", "meta 1"]
+    assert chosen(available, "meta/backports") == ["kernel-2 2", "meta 2", "tool 2"]
+    with pytest.raises(SolveError):
+        chosen(available, "meta=2")
+
+
+def test_what_follows_a_suite_ends_at_the_first_demand_that_it_cannot_help() -> None:
+    stable = index(stanza("b", "1"), stanza("c"), stanza("lib", depends="c"))
+    backports = index(
+        stanza("a", "2", depends="lib, b (>= 2)"),
+        stanza("d", "2", depends="b (>= 2), lib"),
+        stanza("b", "2"),
+        suite="test/backports",
+        pin=100,
+    )
+    available = Available([stable, backports], [], "amd64")
+    assert chosen(available, "d/backports") == ["b 2", "c 1", "d 2", "lib 1"]
+    with pytest.raises(SolveError):
+        chosen(available, "a/backports")
+
+
 def test_package_that_only_backports_has_is_found() -> None:
     available = Available([index(stanza("a")), index(stanza("b"), suite="test/backports", pin=100)], [], "amd64")
     assert chosen(available, "b") == ["b 1"]

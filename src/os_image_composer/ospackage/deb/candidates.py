@@ -213,7 +213,7 @@ class Available:
         for package in versions:
             if sign == "=" and package.key == self.key(rest):
                 return package
-            if sign == "/" and package.repository.rsplit("/", 1)[-1] == rest:
+            if sign == "/" and package.suite == rest:
                 return package
         raise SolveError(
             "unknown-version",

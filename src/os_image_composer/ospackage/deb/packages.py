@@ -53,6 +53,11 @@ class Package:
         return f"{self.name} {self.version}"
 
     @property
+    def suite(self) -> str:
+        """The suite that it is from, as the repository's description names it."""
+        return self.repository.rsplit("/", 1)[-1]
+
+    @property
     def wanted_by_default(self) -> bool:
         """Whether a system is not one without it."""
         return self.essential or self.name in _ALWAYS_ESSENTIAL

@@ -28,6 +28,7 @@ from os_image_composer.config.spec import package_key
 from os_image_composer.errors import SolveError
 from os_image_composer.ospackage.deb.candidates import Available
 from os_image_composer.ospackage.deb.control import Alternatives, Operator, Relation
+from os_image_composer.ospackage.deb.following import follow_suites
 from os_image_composer.ospackage.deb.marking import mark
 from os_image_composer.ospackage.deb.packages import Package
 from os_image_composer.ospackage.deb.version import Key
@@ -49,6 +50,11 @@ def solve(available: Available, requests: Sequence[str], *, defaults: bool) -> t
     available = _with_pins(available, requests)
     asked = available.requests(requests)
     wanted = {p.name: p for p in ((*available.defaults(), *asked) if defaults else asked)}
+    suites = [(p, p.suite) for p, text in zip(asked, requests, strict=True) if "/" in text]
+    if suites:
+        following = {p.name: p for p in follow_suites(available, wanted.values(), suites)}
+        available = available.choosing(({p.name: p for p in asked} | following).values())
+        wanted = {name: following.get(name, package) for name, package in wanted.items()}
     chosen = mark(available, list(wanted.values()))
     proof = _Proof(available, chosen)
     if not proof.run(chosen):
