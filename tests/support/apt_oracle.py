@@ -6,6 +6,7 @@ with a configuration, lists and an empty status of its own. It verifies with the
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -26,12 +27,14 @@ from os_image_composer.ospackage.deb.resolver import DebResolver
 from os_image_composer.ospackage.deb.suite import read_suite
 from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.lock import Lock
+from os_image_composer.ospackage.openpgp import Keyring, load_keyring
 from os_image_composer.ospackage.resolve import Repository, SetRequest
 from os_image_composer.ospackage.transport import HttpTransport
-from os_image_composer.provider.packages import LockedPackages
+from os_image_composer.provider.packages import LockedPackages, Source
 
 RunApt = Callable[[Sequence[str]], tuple[int, str]]
 _URI = re.compile(r"^'[^']+' ([^_ ]+)_([^_ ]+)_[^_ ]+\.deb ", re.MULTILINE)
+_APT_KEY = ("coreutils", "dash", "findutils", "gpgv", "grep", "sed")  # what the script that checked for apt < 2.9 runs
 _SEEN_AS = Path("/run/oracle")
 
 
@@ -79,10 +82,11 @@ def unpack_apt(into: Path, repositories: Sequence[Repository], arch: str, sandbo
     clock = SystemClock()
     with HttpTransport() as transport:
         resolver = DebResolver(transport, cache / "metadata", clock, silent)
-        request = SetRequest("apt", (PackageGroup("apt", ("apt", "base-files", "dpkg")),), essential=False)
+        request = SetRequest("apt", (PackageGroup("apt", ("apt", "base-files", "dpkg", *_APT_KEY)),), essential=False)
         found = resolver.resolve(repositories, arch, [request])
         lock = Lock("debian", "any", arch, "", found.source_date_epoch, found.repositories, found.sets)
-        packages = LockedPackages(lock, family_for("deb"), PackageCache(cache / "packages"), transport, silent, 4)
+        sources = {r.name: Source(family_for("deb"), r, functools.partial(_keyring, r)) for r in repositories}
+        packages = LockedPackages(lock, sources, PackageCache(cache / "packages"), transport, silent, 4)
         sandbox.new_layer(into)
         merged: list[Edit] = []
         for name in ("bin", "lib", "lib64", "sbin"):
@@ -96,6 +100,10 @@ def unpack_apt(into: Path, repositories: Sequence[Repository], arch: str, sandbo
         ]
         sandbox.edit(Tree(upper=into), edits)
     return Tree((into,))
+
+
+def _keyring(repository: Repository) -> Keyring:
+    return load_keyring(repository.name, repository.fingerprints, repository.keyrings, SystemClock().now())
 
 
 def available(repositories: Sequence[Repository], arch: str, metadata: Path, pins: Mapping[str, int]) -> Available:
