@@ -112,6 +112,59 @@ def test_a_build_that_fails_says_so_as_an_event_too(composer: Composer, tmp_path
     assert "error[" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "reference", "code"),
+    [
+        (("--log-file", "/proc/none/log", "build", "--json-events", "SAMPLE"), "host-refused", 1),
+        (("build", "--json-events", "--no-such-flag", "SAMPLE"), "wrong-usage", 2),
+        (("--config", "absent.yml", "build", "--json-events", "SAMPLE"), "no-such-file", 2),
+    ],
+)
+def test_every_failure_is_an_event_for_who_asked_for_events(
+    composer: Composer, sample: Path, words: tuple[str, ...], reference: str, code: int
+) -> None:
+    done = composer(*(str(sample) if word == "SAMPLE" else word for word in words))
+    assert done.returncode == code
+    event = json.loads(done.stdout.splitlines()[-1])
+    assert (event["event"], event["reference"]) == ("error", reference)
+
+
+def test_an_interrupted_command_says_so_as_an_event(environment: dict[str, str], tmp_path: Path) -> None:
+    words = ("build", "--json-events", str(tmp_path / "any.yml"))
+    code = (
+        "import os, signal, sys; from os_image_composer.cli import build, main\n"
+        "build.settings_of = lambda options: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"sys.exit(main.run({list(words)!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "interrupted\n")
+    assert json.loads(done.stdout)["reference"] == "interrupted"
+
+
+def test_a_console_log_that_cannot_be_written_is_told_before_the_boot(composer: Composer, tmp_path: Path) -> None:
+    image = tmp_path / "empty.raw"
+    image.write_bytes(bytes(1 << 20))
+    done = composer("boot", "--check", "--console-log", "/proc/none/log", image)
+    assert done.returncode == 1
+    assert "error[host-refused]: cannot use /proc/none/log" in done.stderr
+
+
+def test_the_log_file_tells_how_the_program_was_called_and_no_password(composer: Composer, tmp_path: Path) -> None:
+    log, template = tmp_path / "logs" / "own.log", tmp_path / "t.yml"
+    settings = tmp_path / "settings.yml"
+    settings.write_text("mirrors: {debian: 'file:///nowhere', debian-security: 'file:///nowhere'}\n")
+    template.write_text(
+        'image: {name: t, version: "1"}\ntarget: {os: debian, dist: debian13, arch: x86_64, imageType: raw}\n'
+        "systemConfig:\n  users:\n    - {name: me, password: hush-hush-4}\n"
+    )
+    flags = ("--config", settings, "--log-level", "debug", "--log-file", log)
+    assert composer(*flags, "plan", template).returncode == 1
+    told = log.read_text()
+    assert f"os-image-composer {__version__}, Python " in told
+    assert "setting mirrors: {'debian': ('file:///nowhere',)" in told
+    assert "hush" not in told
+
+
 def test_an_image_that_is_not_there_cannot_be_booted(composer: Composer) -> None:
     done = composer("boot", "absent.raw")
     assert done.returncode == 1

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from os_image_composer.cli.errors import error_lines, excerpt, finding_lines, unexpected_lines
-from os_image_composer.errors import FetchError, Finding, Origin, StepError, TemplateError
+from os_image_composer.cli.errors import as_composer_error, error_lines, excerpt, finding_lines, unexpected_lines
+from os_image_composer.errors import ComposerError, FetchError, Finding, Origin, StepError, TemplateError
 
 
 def shown(source: str, tmp_path: Path, line: int, column: int) -> list[str]:
@@ -101,3 +101,17 @@ def test_a_fault_of_the_program_is_short_and_says_how_to_see_more() -> None:
 
 def test_a_fault_of_the_program_has_its_traceback_at_debug() -> None:
     assert any("Traceback" in line for line in unexpected_lines(raised(), debug=True))
+
+
+@pytest.mark.parametrize(
+    ("error", "reference", "words"),
+    [
+        (OSError(28, "No space left on device", "/some/where"), "host-refused", "cannot use /some/where"),
+        (KeyboardInterrupt(), "interrupted", "interrupted"),
+        (ValueError("odd\nsecond line"), "internal", "ValueError: odd"),
+        (ComposerError("own", "message"), "own", "message"),
+    ],
+)
+def test_any_failure_has_a_reference(error: BaseException, reference: str, words: str) -> None:
+    told = as_composer_error(error)
+    assert (told.reference, told.message) == (reference, words)

@@ -58,6 +58,18 @@ def test_the_same_plan_is_the_same_text(composer: Composer, archive: SmallArchiv
     assert composer(*words).stdout == composer(*words).stdout
 
 
+def test_a_damaged_lock_is_told_and_made_again(composer: Composer, archive: SmallArchive) -> None:
+    words = ("--config", archive.settings, "plan", "--json", archive.template(BODY))
+    first = composer(*words)
+    for lock in (archive.cache / "locks").glob("*.lock"):
+        lock.write_text(lock.read_text()[:-40])
+    again = composer(*words)
+    assert "warning: the lock of the last build, " in again.stderr
+    assert "is damaged" in again.stderr
+    assert again.stdout == first.stdout
+    assert "damaged" not in composer(*words).stderr
+
+
 def test_the_graph_is_accepted_and_its_roots_are_the_templates_packages(
     composer: Composer, archive: SmallArchive
 ) -> None:

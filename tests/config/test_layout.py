@@ -118,3 +118,12 @@ def test_a_third_partition_with_files_is_not_built_yet(write: Write, data: Path)
 def test_the_layout_is_checked_also_when_something_else_is_wrong(write: Write, data: Path) -> None:
     findings = check_template(write("unknown: 1\n" + changed("start: 257MiB", "start: 256MiB")), data)
     assert [finding.reference for finding in findings] == ["unknown-key", "overlap"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("size: 2GiB", "size: ▸2"), ("end: 257MiB", "end: ▸257"), ('end: "0"', 'end: ▸"4096"')]
+)
+def test_a_size_without_a_unit_is_told_as_such(marked: Marked, old: str, new: str) -> None:
+    finding = marked(changed(old, new))
+    assert finding.reference == "wrong-size"
+    assert "write a unit: " in str(finding.hint)

@@ -51,6 +51,8 @@ def boot(
         return
     from os_image_composer.boot.trial import boot_image
 
+    if console_log is not None:
+        console_log.open("w").close()  # said now, and not after minutes, where it cannot be written
     clock = SystemClock()
     pulse = _Pulse(clock) if check and not show_console and sys.stderr.isatty() else None
     heard = _print_line if show_console or not check else pulse

@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 from pydantic_core import PydanticCustomError
 
 from os_image_composer.config.nearest import allowed_values
-from os_image_composer.config.sizes import parse_size
+from os_image_composer.config.sizes import MIB, parse_size
 
 __all__ = ["Choice", "NotBuilt", "Pattern", "Rule", "choice", "not_built", "pattern", "wrong"]
 
@@ -187,9 +187,13 @@ def size(value: object) -> object:
     if not isinstance(value, str | int) or isinstance(value, bool):
         return value
     try:
-        return parse_size(value)
+        found = parse_size(value)
     except ValueError as error:
         raise wrong("wrong-size", str(error)) from error
+    text = str(value).strip()
+    if 0 < found < MIB and text.isdigit():
+        raise wrong("wrong-size", f"'{text}' is {text} bytes", f"write a unit: {text}MiB or {text}GiB")
+    return found
 
 
 def partition_end(value: object) -> object:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-
-import httpx
+from typing import TYPE_CHECKING
 
 from os_image_composer.errors import FetchError
+
+if TYPE_CHECKING:
+    import httpx
 
 # What OpenSSL says of a connection that was cut, not refused.
 _CUT = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
@@ -19,6 +21,8 @@ class TransientFetchError(FetchError):
 
 def failure_of(error: httpx.HTTPError, url: str, proxy: str | None) -> FetchError:
     """The error that stands for what the HTTP library raised while it asked for `url`."""
+    import httpx  # see transport
+
     cause = str(error) or type(error).__name__
     through = f"through the proxy {proxy}: " if proxy else ""
     if isinstance(error, httpx.ProxyError):
@@ -39,7 +43,13 @@ def failure_of(error: httpx.HTTPError, url: str, proxy: str | None) -> FetchErro
                 cause=f"{through}{inner.reason or cause}",
                 hint="the server must offer TLS 1.2 or newer, and may demand `network: {client_certificate: …}`",
             )
-    return TransientFetchError("mirror-unavailable", f"cannot fetch {url}", cause=f"{through}{cause}")
+    return TransientFetchError(
+        "mirror-unavailable",
+        f"cannot fetch {url}",
+        cause=f"{through}{cause}",
+        hint="see whether this host reaches it, name another mirror with --mirror or in the settings, or a proxy in "
+        "`network`",
+    )
 
 
 def proxy_refused(url: str, cause: str) -> FetchError:

@@ -32,7 +32,8 @@ def retried(
         except TransientFetchError as error:
             if attempt == attempts or stopped():
                 raise
-            listener(Note("info", f"{what}: {error.cause}; trying again"))
+            # Once for a reader; the repetitions are for who looks for them.
+            listener(Note("info" if attempt == 1 else "debug", f"{what}: {error.cause}; trying again"))
             pause(FIRST_PAUSE * 2 ** (attempt - 1))
     raise AssertionError("unreachable")
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 import ssl
 import threading
 from dataclasses import dataclass
-
-import httpx
+from typing import TYPE_CHECKING
 
 from os_image_composer import __version__
 from os_image_composer.config.network import Network
 from os_image_composer.errors import UsageError
 from os_image_composer.ospackage.credentials import credentials_of
+
+if TYPE_CHECKING:
+    import httpx
 
 USER_AGENT = f"os-image-composer/{__version__}"
 _CONNECT = 10.0  # seconds at most until a connection is there
@@ -44,6 +46,8 @@ class Routes:
 
     def to(self, url: str, *, redirected: bool = False) -> Route:
         """`redirected` says that another host named this one."""
+        import httpx  # see transport
+
         proxy = self._network.proxy_for(url)
         user = self._credentials.of(url) if url.startswith("https:") and not redirected else None
         identified = bool(self._network.client_certificate) and not redirected
@@ -62,6 +66,8 @@ class Routes:
             client.close()
 
     def _client(self, proxy: str | None, identified: bool) -> httpx.Client:
+        import httpx
+
         seconds = self._network.timeout
         return httpx.Client(
             verify=self._identified if identified else self._anonymous,
@@ -74,6 +80,8 @@ class Routes:
         )
 
     def _proxy(self, url: str) -> httpx.Proxy:
+        import httpx
+
         context = self._anonymous if url.startswith("https:") else None
         return httpx.Proxy(url, auth=self._credentials.of(url), ssl_context=context)
 

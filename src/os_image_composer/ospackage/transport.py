@@ -11,16 +11,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import unquote, urljoin, urlsplit
-
-import httpx
 
 from os_image_composer.build.clock import Clock, SystemClock
 from os_image_composer.config.network import Network
 from os_image_composer.errors import FetchError
 from os_image_composer.ospackage.http_failure import TransientFetchError, failure_of, proxy_refused
 from os_image_composer.ospackage.routes import Routes
+
+if TYPE_CHECKING:
+    import httpx
 
 __all__ = ["HttpTransport", "MemoryTransport", "Reply", "TransientFetchError", "Transport"]
 
@@ -72,6 +73,8 @@ class HttpTransport:
             return
         if scheme not in ("http", "https"):
             raise FetchError("unknown-scheme", f"cannot fetch {url}", cause=f"no {scheme or 'such'} transport")
+        import httpx  # a plan from a lock asks no server, and the library takes a fifth of a second to load
+
         try:
             with self._response(url, offset) as response:
                 start = _start(url, response, offset, self._routes.knows(url))

@@ -24,13 +24,18 @@ class ImplicitLock:
     def __init__(self, folder: Path, key: str, clock: Clock) -> None:
         self.path = folder / f"{key}.lock"
         self.clock = clock
+        self.damage: str | None = None
 
     def read(self, max_age: float | None) -> Lock | None:
-        """The lock, unless there is none, it cannot be read, or it is older than `max_age` seconds."""
+        """The lock, unless there is none, it cannot be read, or it is older than `max_age` seconds. `damage` says why
+        one that is there cannot be read."""
         try:
             age = self.clock.now() - self.path.stat().st_mtime
             lock = parse_lock(self.path.read_text("utf-8"), str(self.path))
-        except (OSError, UnicodeDecodeError, MetadataError):
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError, MetadataError) as error:
+            self.damage = (error.cause or error.message) if isinstance(error, MetadataError) else str(error)
             return None
         return lock if max_age is None or age <= max_age else None
 

@@ -143,6 +143,9 @@ class Provider:
         implicit = ImplicitLock(self.settings.cache_dir / "locks", _request_key(spec, demands), self.services.clock)
         lock = None if refresh else implicit.read(self.settings.metadata_max_age * 3600)
         if lock is None:
+            if implicit.damage:
+                damaged = f"the lock of the last build, {implicit.path}, is damaged ({implicit.damage})"
+                self.services.listener(Note("warning", f"{damaged}: the mirror is asked which packages to take"))
             try:
                 lock = implicit.renew(placed_in_template(spec, lambda: self._resolve(spec, demands)))
             except FetchError as error:
