@@ -24,8 +24,8 @@ from os_image_composer.errors import BootError
 
 PROGRAM = "qemu-system-x86_64"
 SEARCH = "/usr/local/bin:/usr/bin:/bin:/usr/libexec"
-# Everything that TCG can, but for the promise that byte-wise string instructions are fast: TCG runs them a byte at a
-# time, and a kernel that believes it clears its pages so (soft lockups of 49 s in clear_page_erms were seen).
+# Everything that TCG can, but for the promise that byte-wise string instructions are fast, by which a kernel clears and
+# copies its pages: without it one boot of Debian 13 took 167 s of CPU instead of 181.
 _TCG_CPU = "max,-erms,-fsrm"
 LIFELINE = Path(__file__).with_name("lifeline.py")
 
