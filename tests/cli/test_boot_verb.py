@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
+from os_image_composer.boot.record import record_verdict, verdict_file
 from os_image_composer.boot.report import Answer
 from os_image_composer.boot.verdict import Evidence, judge
 from os_image_composer.cli.boot import exit_code, verdict_json, verdict_lines
@@ -51,3 +54,19 @@ def test_a_boot_that_did_not_pass_shows_the_end_of_the_console() -> None:
 def test_the_verdict_is_json_with_its_level() -> None:
     value = json.loads(json.dumps(verdict_json(judge(evidence((), GOOD)))))
     assert (value["level"], value["passed"], value["defaultTarget"]) == ("self-report", True, "multi-user.target")
+
+
+def test_a_verdict_names_the_image_that_was_booted_and_replaces_the_last_one(tmp_path: Path) -> None:
+    image = tmp_path / "edge-1.0.raw"
+    image.write_bytes(b"an image")
+    assert verdict_file(image) is None  # somebody else's image, and folder
+    (tmp_path / "edge-1.0.manifest.json").write_text("{}")
+    file = verdict_file(image)
+    assert file == tmp_path / "edge-1.0.verdict.json"
+    for seen in (evidence((FIRMWARE,)), evidence((), GOOD)):
+        record_verdict(image, file, verdict_json(judge(seen)), 0)
+    kept = json.loads(file.read_text())
+    assert kept["sha256"] == hashlib.sha256(b"an image").hexdigest()
+    assert kept["checkedAt"] == "1970-01-01T00:00:00Z"
+    assert kept["verdict"]["level"] == "self-report"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["edge-1.0.manifest.json", image.name, file.name]

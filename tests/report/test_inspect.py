@@ -100,6 +100,14 @@ def test_what_is_no_raw_image_is_said(content: bytes, reference: str, tmp_path: 
     assert caught.value.reference == reference
 
 
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ImageError) as caught:
+        inspect_image(pipe)
+    assert caught.value.reference == "unreadable-image"
+
+
 def test_missing_file_and_folder_are_errors_of_their_own(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
         with pytest.raises(ImageError) as caught:

@@ -38,7 +38,8 @@ def boot(
 
     Without a terminal --check is implied, and the console shown. Exit code of --check: 0: it booted, nothing
     failed. 1: it did not, or a unit failed. 3: the firmware started it, nothing else is known. The guest is asked
-    to report about itself; that needs systemd 256, else the console is read.
+    to report about itself; that needs systemd 256, else the console is read. The verdict of an image that was built
+    here is kept beside it (NAME.verdict.json).
     """
     from os_image_composer.build.clock import SystemClock
 
@@ -52,7 +53,7 @@ def boot(
     from os_image_composer.boot.trial import boot_image
 
     if console_log is not None:
-        console_log.open("w").close()  # said now, and not after minutes, where it cannot be written
+        _writable(console_log)
     clock = SystemClock()
     pulse = _Pulse(clock) if check and not show_console and sys.stderr.isatty() else None
     heard = _print_line if show_console or not check else pulse
@@ -61,12 +62,40 @@ def boot(
         pulse.end()
     if console_log is not None:
         console_log.write_text("\n".join(verdict.lines) + "\n", encoding="utf-8")
+    _keep(image, verdict, clock)
     if as_json:
         print(json.dumps(verdict_json(verdict), indent=1))
     else:
         for line in verdict_lines(verdict):
             print(line)
     raise typer.Exit(exit_code(verdict))
+
+
+def _writable(file: Path) -> None:
+    """Before the boot, which takes minutes."""
+    from os_image_composer.errors import UsageError
+
+    try:
+        file.touch()
+    except OSError as error:
+        raise UsageError(
+            "console-log-not-writable",
+            f"cannot write the console to {file}",
+            cause=error.strerror,
+            hint="give --console-log a file in a folder that exists and that you can write",
+        ) from error
+
+
+def _keep(image: Path, verdict: BootVerdict, clock: Clock) -> None:
+    from os_image_composer.boot.record import record_verdict, verdict_file
+
+    file = verdict_file(image)
+    if file is None:
+        return
+    try:
+        record_verdict(image, file, verdict_json(verdict), clock.now())
+    except OSError as error:
+        print(f"warning: the verdict is not kept in {file}: {error.strerror}", file=sys.stderr)
 
 
 def _print_line(line: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,12 +29,14 @@ Examples:
 
 @dataclass(frozen=True)
 class _Report:
-    """What was found out about one template. `error` is a failure of resolution; `findings` has its places."""
+    """What was found out about one template. `error` is a failure of resolution; `findings` has its places; `remarks`
+    are no reason to refuse it."""
 
     template: Path
     findings: tuple[Finding, ...]
     error: ComposerError | None = None
     resolved: Resolved | None = None
+    remarks: tuple[Finding, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -67,7 +69,7 @@ def validate(
     for template in templates:
         report = _checked(template, settings)
         if resolve and not report.findings:
-            report = _resolved(template, settings, refresh)
+            report = replace(_resolved(template, settings, refresh), remarks=report.remarks)
         reports.append(report)
         if not as_json:
             _tell(report)
@@ -81,9 +83,14 @@ def validate(
 
 
 def _checked(template: Path, settings: Settings) -> _Report:
-    from os_image_composer.config.load import check_template
+    from os_image_composer.config.load import load_image_spec
+    from os_image_composer.config.remarks import remarks
+    from os_image_composer.errors import TemplateError
 
-    return _Report(template, check_template(template, settings.config_dir))
+    try:
+        return _Report(template, (), remarks=remarks(load_image_spec(template, settings.config_dir)))
+    except TemplateError as error:
+        return _Report(template, error.findings)
 
 
 def _resolved(template: Path, settings: Settings, refresh: bool) -> _Report:
@@ -112,6 +119,8 @@ def _tell(report: _Report) -> None:
     for finding in report.findings:
         for line in finding_lines(finding):
             print(line, file=sys.stderr)
+    for remark in report.remarks:
+        print(f"remark: {remark}", file=sys.stderr)
     if not report.findings:
         print(f"{report.template}: valid" + (f"; {_words(report.resolved)}" if report.resolved else ""))
 
@@ -132,6 +141,7 @@ def _fields(reports: Sequence[_Report]) -> dict[str, Any]:
                 "template": str(report.template),
                 "valid": not report.exit_code,
                 "findings": [finding_fields(finding) for finding in report.findings],
+                "remarks": [finding_fields(remark) for remark in report.remarks],
                 "detail": list(report.error.detail) if report.error else [],
                 "resolved": {
                     "packages": report.resolved.packages,

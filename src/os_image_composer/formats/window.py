@@ -37,9 +37,14 @@ class FileSource:
     """An open file. Holes of a sparse file read as zeros without being stored anywhere. Close it, or use `with`."""
 
     def __init__(self, path: Path, allowance: int = ALLOWANCE) -> None:
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        # By seeking: a block device says 0 in its status.
-        self.size = os.lseek(self._fd, 0, os.SEEK_END)
+        # Without waiting: a named pipe would keep us until somebody writes to it, and cannot be read at an offset.
+        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            # By seeking: a block device says 0 in its status.
+            self.size = os.lseek(self._fd, 0, os.SEEK_END)
+        except OSError:
+            os.close(self._fd)
+            raise
         self._left = allowance
 
     def __enter__(self) -> FileSource:
