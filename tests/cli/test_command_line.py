@@ -172,14 +172,6 @@ def test_an_image_that_is_not_there_cannot_be_booted(composer: Composer) -> None
     assert "Traceback" not in done.stderr
 
 
-def test_a_console_log_that_cannot_be_written_is_found_before_the_boot(composer: Composer, tmp_path: Path) -> None:
-    image = tmp_path / "disk.raw"
-    image.write_bytes(bytes(1 << 20))
-    done = composer("boot", "--check", "--console-log", str(tmp_path / "missing" / "log"), str(image))
-    assert done.returncode == 2
-    assert "console-log-not-writable" in done.stderr
-
-
 def test_validate_remarks_on_an_image_into_which_nobody_can_log_in(composer: Composer, tmp_path: Path) -> None:
     template = tmp_path / "nobody.yml"
     template.write_text(
