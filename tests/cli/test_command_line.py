@@ -196,9 +196,7 @@ def test_doctor_names_what_is_missing_with_the_command_that_mends_it(composer: C
 
 @pytest.mark.boot
 def test_a_disk_with_nothing_on_it_does_not_pass(composer: Composer, tmp_path: Path) -> None:
-    image = tmp_path / "empty.raw"
-    with image.open("wb") as stream:
-        stream.truncate(8 << 20)
+    image = partitioned_disk(tmp_path / "empty.raw")
     done = composer("boot", "--json", "--timeout", 50, image)
     verdict = json.loads(done.stdout)
     assert done.returncode == 1
@@ -210,9 +208,7 @@ def test_a_disk_with_nothing_on_it_does_not_pass(composer: Composer, tmp_path: P
 def test_an_interrupted_boot_ends_in_time_and_leaves_no_machine(
     environment: dict[str, str], tmp_path: Path, number: signal.Signals
 ) -> None:
-    image = tmp_path / "empty.raw"
-    with image.open("wb") as stream:
-        stream.truncate(8 << 20)
+    image = partitioned_disk(tmp_path / "empty.raw")
     words = [sys.executable, "-m", "os_image_composer", "boot", "--timeout", "60", str(image)]
     with subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True) as process:
         while not machines_with(image):
@@ -223,6 +219,17 @@ def test_an_interrupted_boot_ends_in_time_and_leaves_no_machine(
         assert process.stderr is not None
         assert process.stderr.read() == "interrupted\n"
     assert not machines_with(image)
+
+
+def partitioned_disk(image: Path) -> Path:
+    """A disk with one partition (MBR, UEFI specification §5.2.1) and nothing in it."""
+    with image.open("wb") as stream:
+        stream.truncate(8 << 20)
+        stream.seek(446)
+        stream.write(bytes([0, 0, 0, 0, 0x83, 0, 0, 0]) + (2048).to_bytes(4, "little") + (8192).to_bytes(4, "little"))
+        stream.seek(510)
+        stream.write(b"\x55\xaa")
+    return image
 
 
 def machines_with(image: Path) -> list[str]:
