@@ -85,7 +85,7 @@ def kill_and_compare(built: Workshop, victim: Workshop, kills: int) -> Counter[s
         os.kill(build.pid, signal.SIGKILL)
         build.wait()
         struck.update(unfinished(events))
-        gone_by = time.monotonic() + 3
+        gone_by = time.monotonic() + 20  # at once, but a machine can be busy
         while (left := left_of(known, str(victim.root))) and time.monotonic() < gone_by:
             time.sleep(0.1)
         assert left == []
