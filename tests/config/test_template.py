@@ -102,10 +102,23 @@ def test_a_known_key_that_is_not_built_yet_says_so_where_it_stands(marked: Marke
         "  users: [{name: ada, startupScript: ''}]\n",
         "  users: [{name: root}]\n",
         "  packages: []\n",
+        "  weakDependencies: false\n",
     ],
 )
 def test_a_value_that_asks_for_nothing_is_no_finding(write: Write, data: Path, text: str) -> None:
     assert check_template(write(SYSTEM + text), data) == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("htop", "libstdc++6", "htop=3.2.2-2~rc1", "htop/bookworm-backports", "htop:amd64"),
+        *("htop-3.2.2-1.azl3", "htop-1:3.2.2-1.azl3.x86_64", "lib-1.0^git20240101-2", "glibc.i686", "_name"),
+        *("perl(Getopt::Long)", "libc.so.6()(64bit)", "/usr/bin/g++", "/usr/lib/x.so.1"),
+    ],
+)
+def test_every_form_in_which_a_package_family_names_packages_is_taken(write: Write, data: Path, name: str) -> None:
+    assert check_template(write(SYSTEM + f"  packages: ['{name}']\n"), data) == ()
 
 
 @pytest.mark.parametrize(
@@ -119,6 +132,10 @@ def test_a_value_that_asks_for_nothing_is_no_finding(write: Write, data: Path, t
         SYSTEM + "  name: ▸..\n",
         SYSTEM + "  packages: [▸'-rf']\n",
         SYSTEM + "  packages: [▸'a b']\n",
+        SYSTEM + "  packages: [▸'a;b']\n",
+        SYSTEM + "  packages: [▸usr/bin/env/x]\n",
+        SYSTEM + "  packages: [▸/usr/bin/]\n",
+        SYSTEM + "  packages: [▸'/usr/bin/a b']\n",
         SYSTEM + "  kernel: {version: ▸'../6'}\n",
         SYSTEM + "  kernel: {cmdline: ▸'quiet root=/dev/sda2'}\n",
         SYSTEM + '  kernel: {cmdline: ▸"a\\nb"}\n',

@@ -57,10 +57,12 @@ def plan(
         provider = provider_for(spec.target, Services(settings, clock, listener))
         provider.init()
         if as_dot:
+            from os_image_composer.ospackage.family import family_for
             from os_image_composer.report.package_graph import package_graph
 
             lock = provider.lock(spec, refresh=refresh)
-            lines = package_graph(spec.name, lock.sets["image"], spec.package_groups)
+            names = family_for(provider.distribution.family).names
+            lines = package_graph(spec.name, lock.sets["image"], spec.package_groups, names)
         else:
             preparation = provider.pre_process(spec, refresh=refresh)
             forecast = provider.forecast(preparation)

@@ -25,7 +25,11 @@ Rule = Callable[[str], str]
 HOSTNAME_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 HOSTNAME_LENGTH = 64  # HOST_NAME_MAX of Linux; RFC 1123 §2.1 allows 255
 GLOB = re.compile(r"[*?\[\]]")
-PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+_.:~*?\[\]-]*(=[A-Za-z0-9.+:~-]+|/[A-Za-z0-9][A-Za-z0-9.-]*)?")
+# What each package family makes of it is the family's own: names, versions, architectures, what is provided, files.
+PACKAGE = re.compile(
+    r"[A-Za-z0-9_][A-Za-z0-9+_.:~^()*?\[\]-]*(=[A-Za-z0-9.+:~^-]+|/[A-Za-z0-9][A-Za-z0-9.-]*)?"
+    r"|(/[A-Za-z0-9+_.:~^@%*?\[\]-]+)+"
+)
 # How crypt(5) marks its methods. MD5 ($1$, $apr1$) is left out on purpose: it is refused.
 HASH_PREFIX = re.compile(r"\$(y|gy|7|2a|2b|2y|6|5)\$")
 WEAK_HASH_PREFIX = re.compile(r"\$(1|apr1|md5)[$,]")
@@ -106,7 +110,7 @@ def hostname(value: str) -> str:
 
 def package(value: str) -> str:
     if not PACKAGE.fullmatch(value):
-        hint = "a letter or digit, then letters, digits and + - . _ : ~, and =VERSION or /SUITE to pin one"
+        hint = "a letter or digit, then letters, digits and + - . _ : ~ ^ ( ), and =VERSION or /SUITE to pin one"
         raise wrong("wrong-value", f"'{value}' is not a package name", hint)
     if GLOB.search(value):
         raise wrong("not-built-yet", f"the pattern '{value}' is not built yet", "name each package")

@@ -198,6 +198,7 @@ class ImageSpec:
     timezone: str | None
     locale: str | None
     package_groups: tuple[PackageGroup, ...]
+    weak_dependencies: bool
     bootloader: Bootloader
     kernel: Kernel
     users: tuple[User, ...]

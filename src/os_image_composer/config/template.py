@@ -217,7 +217,10 @@ class SystemTemplate(Section):
     initramfs: Later = None
     """A template for the initrd."""
     packages: Packages = []
-    """Packages to install with all they need: `name`, or `name=version` for one version."""
+    """Packages to install with all they need: `name`, or one version of it as the distribution's own package manager
+    writes that (`name=version`, `name-version`)."""
+    weak_dependencies: bool | None = None
+    """Whether packages also bring what they only recommend; they do not where it is left out."""
     bootloader: BootloaderTemplate | None = None
     """How the machine boots."""
     kernel: KernelTemplate | None = None

@@ -34,6 +34,7 @@ def image_spec(
         timezone=system.timezone,
         locale=system.locale,
         package_groups=_package_groups(chain),
+        weak_dependencies=bool(system.weak_dependencies),
         bootloader=_bootloader(system),
         kernel=_kernel(system),
         users=tuple(_user(user) for user in system.users),

@@ -43,12 +43,14 @@ class Chain:
 @dataclass(frozen=True)
 class Reason:
     """The last package of `chain` demands `relation`, which nothing meets (`absence` says what there is), or
-    excludes it, and the last package of `against` is that."""
+    excludes it, and the last package of `against` is that. `how` it excludes is a verb; a relation that is the other
+    package itself is not told twice."""
 
     chain: Chain
     relation: str
     against: Chain | None = None
     absence: str = ""
+    how: str = "conflicts with"
 
 
 class NotInstallableError(SolveError):
@@ -85,7 +87,8 @@ def sentences(reason: Reason, asked: Asked) -> Sequence[str]:
     if reason.against is None:
         return (f"{way} depends on {reason.relation}, which {reason.absence or 'no repository has'}",)
     other = reason.against
-    lines = [f"{way} conflicts with {reason.relation}, which {other.package} is"]
+    which = f", which {other.package} is" if reason.relation != other.package else ""
+    lines = [f"{way} {reason.how} {reason.relation}{which}"]
     who = asked(other.request)
     if other.links:
         lines.append(f"{other.package} is needed because {_way(other, asked, to_the_end=False)}")

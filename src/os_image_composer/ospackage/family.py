@@ -28,6 +28,9 @@ class PackageFamily(Inventory, Protocol):
         """Raises TrustError or MetadataError where a file that has the locked digest is still not to be trusted: what
         signed packages add to signed metadata. `keyring` gives the pinned keys of the repository."""
 
+    def names(self, request: str, package: LockedPackage) -> bool:
+        """Whether a template's `request` names that package; one that something else about it meets does not."""
+
     def open_content(self, path: Path) -> BinaryIO:
         """The files of a verified package as an uncompressed tar stream."""
 

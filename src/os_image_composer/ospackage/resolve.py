@@ -39,11 +39,12 @@ class Repository:
 @dataclass(frozen=True)
 class SetRequest:
     """A root filesystem's packages: each group is what one template adds to those before it; `essential` adds what
-    the distribution holds every system to have."""
+    the distribution holds every system to have, `weak_dependencies` what packages only recommend."""
 
     name: str
     groups: tuple[PackageGroup, ...]
     essential: bool
+    weak_dependencies: bool = False
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,7 @@ class Provider:
     # -- resolution ------------------------------------------------------------------------------------------
 
     def _demands(self, spec: ImageSpec) -> tuple[_Demand, ...]:
-        image = SetRequest("image", spec.package_groups, essential=True)
+        image = SetRequest("image", spec.package_groups, True, spec.weak_dependencies)
         chroot = SetRequest("chroot", (PackageGroup("chroot", self.distribution.chroot_packages),), essential=True)
         tools = SetRequest("image-tools", (PackageGroup("image-tools", self.tools.packages),), essential=False)
         own = self._demand(self.distribution, (image, chroot), spec.suites)

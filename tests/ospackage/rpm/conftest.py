@@ -47,10 +47,11 @@ def resolve(repository: RpmRepository, server: Server, metadata: Path) -> Iterat
             described: Repository | None = None,
             further: tuple[Repository, ...] = (),
             now: float = NOW + 60,
+            weak: bool = False,
         ) -> Resolution:
             resolver = RpmResolver(transport, metadata, FixedClock(now), silent)
             wanted = tuple(PackageGroup(f"g{n}", tuple(g.split())) for n, g in enumerate(groups))
-            request = SetRequest("image", wanted, essential=False)
+            request = SetRequest("image", wanted, essential=False, weak_dependencies=weak)
             first = described or repository.described(server.url)
             return resolver.resolve([first, *further], repository.arch, [request])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.errors import SolveError
+from os_image_composer.ospackage.explanation import NotInstallableError
 from support.deb_repository import SigningKey, served
 from support.rpm_package import MadeRpm, rpm
 from support.rpm_repository import RpmRepository
@@ -122,15 +123,31 @@ def test_rich_dependencies(offer: Offer, relation: str, brings: set[str]) -> Non
     assert {n.rsplit("-", 2)[0] for n in offer(packages, "a")} - {"a", "installed"} == brings
 
 
+WEAK = [
+    rpm("a", recommends=("b", "(x if a)")),
+    rpm("b", requires=("lib",), recommends=("absent",)),
+    rpm("lib"),
+    rpm("c"),
+    rpm("a2", suggests=("c",)),
+    rpm("d", supplements=("a",)),
+    rpm("e", enhances=("a",)),
+    rpm("f", supplements=("(a and absent)",)),
+    rpm("x"),
+]
+
+
 def test_weak_dependencies_are_left_out(offer: Offer) -> None:
-    packages = [
-        rpm("a", recommends=("b",), suggests=("c",)),
-        rpm("b"),
-        rpm("c"),
-        rpm("d", supplements=("a",)),
-        rpm("e", enhances=("a",)),
-    ]
-    assert offer(packages, "a") == ["a-1.0-1"]
+    assert offer(WEAK, "a a2") == ["a-1.0-1", "a2-1.0-1"]
+
+
+def test_weak_dependencies_come_along_where_the_request_wants_them(repository: RpmRepository, resolve: Resolve) -> None:
+    repository.add(*WEAK).write()
+    assert names(resolve("a a2", weak=True)) == ["a", "a2", "b", "d", "lib", "x"]
+
+
+def test_weak_dependency_that_cannot_be_installed_is_left_out(repository: RpmRepository, resolve: Resolve) -> None:
+    repository.add(rpm("a", recommends=("b",)), rpm("b", requires=("absent",))).write()
+    assert names(resolve("a", weak=True)) == ["a"]
 
 
 def test_entries_of_another_architecture_are_ignored(offer: Offer) -> None:
@@ -194,11 +211,66 @@ def test_unknown_names_and_versions_say_what_there_is(offer: Offer) -> None:
     assert "looked in test" in str(caught.value.cause)
 
 
-def test_missing_dependency_is_told_with_what_there_is(offer: Offer) -> None:
+def test_all_that_is_unknown_is_told_at_once_with_what_is_near(repository: RpmRepository, resolve: Resolve) -> None:
+    repository.add(rpm("openssh-server"), rpm("nginx", "1-1"), rpm("bash")).write()
     with pytest.raises(SolveError) as caught:
-        offer([rpm("a", requires=("b",)), rpm("b", requires=("c >= 2",)), rpm("c", "1-1")], "a")
-    assert "b 1.0-1 requires c >= 2, which no repository has; there is c 1-1 (test)" in caught.value.detail
-    assert "a 1.0-1 requires b" in caught.value.detail
+        resolve("bash opensh-server", "nginx-2 nginx=1-1", "/usr/bin/absent")
+    assert caught.value.reference == "unknown-packages"
+    assert [(f.reference, f.key, f.hint) for f in caught.value.findings] == [
+        ("unknown-package", "systemConfig.packages[opensh-server]", "did you mean openssh-server?"),
+        ("unknown-version", "systemConfig.packages[nginx-2]", None),
+        ("bad-package-name", "systemConfig.packages[nginx=1-1]", "write nginx-1-1"),
+        (
+            "unknown-package",
+            "systemConfig.packages[/usr/bin/absent]",
+            "check the name and the distribution's repositories",
+        ),
+    ]
+    assert caught.value.cause == "looked in test"
+
+
+def reasons(offer: Offer, packages: list[MadeRpm], request: str) -> tuple[str, ...]:
+    with pytest.raises(NotInstallableError) as caught:
+        offer(packages, request)
+    *said, searched = caught.value.detail
+    assert searched == "looked in: test"
+    return (caught.value.message, *said)
+
+
+def test_missing_dependency_is_told_with_the_way_to_it_and_what_there_is(offer: Offer) -> None:
+    packages = [rpm("a", requires=("b",)), rpm("b", requires=("c >= 2",)), rpm("c", "1-1")]
+    assert reasons(offer, packages, "a") == (
+        "a 1.0-1 cannot be installed",
+        "a 1.0-1 depends on b; b 1.0-1 depends on c >= 2, which no repository has; there is c 1-1 (test)",
+    )
+
+
+def test_conflict_is_told_as_chains_from_both_requests(offer: Offer) -> None:
+    packages = [
+        rpm("nginx", requires=("nginx-core",)),
+        rpm("nginx-core", conflicts=("web < 2",)),
+        rpm("apache", requires=("apache-bin",)),
+        rpm("apache-bin", provides=("web = 1",)),
+    ]
+    assert reasons(offer, packages, "nginx apache") == (
+        "nginx 1.0-1 and apache 1.0-1 cannot be installed together",
+        "nginx 1.0-1 depends on nginx-core; nginx-core 1.0-1 conflicts with web < 2, which apache-bin 1.0-1 is",
+        "apache-bin 1.0-1 is needed because apache 1.0-1 depends on apache-bin",
+    )
+
+
+def test_obsoletes_and_two_versions_of_a_name_are_told_as_what_they_are(offer: Offer) -> None:
+    packages = [rpm("new", obsoletes=("old < 2",)), rpm("old", "1-1"), rpm("needs", requires=("old",))]
+    assert reasons(offer, packages, "new needs")[1] == "new 1.0-1 obsoletes old < 2, which old 1-1 is"
+    packages = [rpm("a", requires=("lib = 1",)), rpm("b", requires=("lib = 2",)), rpm("lib", "1-1"), rpm("lib", "2-1")]
+    message, *said = reasons(offer, packages, "a b")
+    assert message in [f"{x} 1.0-1 and {y} 1.0-1 cannot be installed together" for x, y in ("ab", "ba")]
+    assert any("cannot be there beside lib" in line and "; lib" in line for line in said)
+
+
+def test_rich_dependency_that_cannot_be_met_is_told_as_it_is_written(offer: Offer) -> None:
+    said = reasons(offer, [rpm("a", requires=("(x or y)",))], "a")
+    assert said[1] == "a 1.0-1 depends on (x or y), which no repository has"
 
 
 def test_repository_that_is_preferred_gives_the_package_though_another_has_a_newer_one(

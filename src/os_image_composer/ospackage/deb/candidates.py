@@ -10,13 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from os_image_composer.config.nearest import nearest
-from os_image_composer.config.spec import package_key
-from os_image_composer.errors import Finding, SolveError
+from os_image_composer.errors import SolveError
 from os_image_composer.ospackage.deb.control import Operator, Relation
 from os_image_composer.ospackage.deb.packages import Package, SuiteIndex
 from os_image_composer.ospackage.deb.release import Release
 from os_image_composer.ospackage.deb.version import Key, satisfies, version_key
+from os_image_composer.ospackage.requested import all_requested, unknown_package
 
 _DEFAULT_PIN = 500
 _NAME = re.compile(r"[a-z0-9][a-z0-9+.\-]*")
@@ -151,32 +150,11 @@ class Available:
         package provides means that package. The architecture may be named (`name:amd64`) where it is the image's.
         Raises SolveError `unknown-package`, `unknown-version`, `virtual-package`, `bad-package-name`,
         `foreign-architecture`, with the key under which the template's places are known."""
-        try:
-            return self._requested(text)
-        except SolveError as error:
-            error.key = package_key(text)
-            raise
+        return self.requests((text,))[0]
 
     def requests(self, texts: Sequence[str]) -> tuple[Package, ...]:
         """As `request`, for several: what is wrong with any of them is raised together, as `unknown-packages`."""
-        found: list[Package] = []
-        failed: list[SolveError] = []
-        for text in texts:
-            try:
-                found.append(self.request(text))
-            except SolveError as error:
-                failed.append(error)
-        if len(failed) == 1:
-            raise failed[0]
-        if failed:
-            looked_in = f"looked in {', '.join(self.repositories)}"
-            raise SolveError(
-                "unknown-packages",
-                f"{len(failed)} packages that were asked for cannot be had",
-                cause=looked_in,
-                findings=tuple(Finding(e.reference, _with_cause(e, looked_in), hint=e.hint, key=e.key) for e in failed),
-            )
-        return tuple(found)
+        return all_requested(texts, self._requested, self.repositories)
 
     def _requested(self, text: str) -> Package:
         asked, sign, rest = re.fullmatch(r"([^=/]*)([=/]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
@@ -222,13 +200,8 @@ class Available:
         )
 
     def _unknown(self, name: str) -> SolveError:
-        near = nearest((n for i in self._indexes for n in i.names()), name)
-        return SolveError(
-            "unknown-package",
-            f"there is no package {name}",
-            cause=f"looked in {', '.join(self.repositories)}",
-            hint=f"did you mean {', '.join(near)}?" if near else "check the name and the repositories' components",
-        )
+        names = (n for i in self._indexes for n in i.names())
+        return unknown_package(name, names, self.repositories, "check the name and the repositories' components")
 
     def mention(self, name: str) -> tuple[int, ...]:
         """Where a name first occurs in the indexes, as package or in a relation; apt numbers packages so, and
@@ -244,10 +217,6 @@ class Available:
                     break
             self._mentions[name] = known
         return known
-
-
-def _with_cause(error: SolveError, said: str) -> str:
-    return f"{error.message}: {error.cause}" if error.cause and error.cause != said else error.message
 
 
 def _first_mention(text: bytes, name: bytes) -> tuple[int, int, int] | None:

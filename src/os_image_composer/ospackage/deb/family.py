@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,11 @@ def resolver(transport: Transport, cache: Path, clock: Clock, listener: Listener
 
 def check_package(path: Path, package: LockedPackage, repository: Repository, keyring: Callable[[], Keyring]) -> None:
     """Nothing: packages of this family are not signed; the index that names them is."""
+
+
+def names(request: str, package: LockedPackage) -> bool:
+    """`name`, `name:arch`, `name=version`, `name/suite`."""
+    return re.split("[:=/]", request, maxsplit=1)[0] == package.name
 
 
 def open_content(path: Path) -> BinaryIO:

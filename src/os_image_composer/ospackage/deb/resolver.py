@@ -8,6 +8,7 @@ from pathlib import Path
 
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Listener
+from os_image_composer.errors import SolveError
 from os_image_composer.ospackage.deb.candidates import Available
 from os_image_composer.ospackage.deb.control import Alternatives
 from os_image_composer.ospackage.deb.packages import Package
@@ -30,7 +31,14 @@ class DebResolver:
         self, repositories: Sequence[Repository], package_arch: str, requests: Sequence[SetRequest]
     ) -> Resolution:
         """The requests are solved against one candidate choice. Raises TrustError, MetadataError, FetchError,
-        SolveError."""
+        SolveError; `not-built-yet` where a request wants weak dependencies."""
+        if any(request.weak_dependencies for request in requests):
+            raise SolveError(
+                "not-built-yet",
+                "what packages only recommend is not installed on this distribution yet",
+                hint="name in the template what is wanted of it",
+                key="systemConfig.weakDependencies",
+            )
         suites = self._read(repositories, package_arch)
         available = Available([i for s in suites for i in s.indexes], [s.locked.name for s in suites], package_arch)
         sets = {request.name: _package_set(available, request) for request in requests}

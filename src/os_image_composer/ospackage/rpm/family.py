@@ -30,6 +30,13 @@ def check_package(path: Path, wanted: LockedPackage, repository: Repository, key
     package.check_package(path, wanted, keyring() if repository.signed_packages else None)
 
 
+def names(request: str, package: LockedPackage) -> bool:
+    """`name`, `name-version`, `name-version-release`, `name-epoch:version-release`, each also with `.arch`."""
+    bare = package.version.rpartition(":")[2]
+    ends = ("", f"-{package.version}", f"-0:{bare}", f"-{bare}", f"-{bare.rpartition('-')[0]}")
+    return request in {f"{package.name}{end}{arch}" for end in ends for arch in ("", f".{package.arch}")}
+
+
 def open_content(path: Path) -> BinaryIO:
     """The files of a verified package as an uncompressed tar stream. Raises MetadataError `bad-package`."""
     return payload.open_payload_tar(path)

@@ -5,15 +5,14 @@ else an absolute path. A plain name also means what obsoletes the packages of th
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import solv
 
-from os_image_composer.config.spec import package_key
 from os_image_composer.errors import SolveError
-from os_image_composer.ospackage.rpm.pool import PackagePool
+from os_image_composer.ospackage.requested import all_requested, unknown_package
+from os_image_composer.ospackage.rpm.pool import PackagePool, version_of
 
 # Architectures that a request may name beside the target's own, and noarch: 32-bit packages on a 64-bit system.
 _COMPATIBLE = {"x86_64": ("i386", "i486", "i586", "i686")}
@@ -29,20 +28,19 @@ class Requested:
     foreign: bool
 
 
-def asked_architectures(pool: PackagePool, texts: list[str]) -> set[str]:
-    """Further architectures that these requests name."""
+def requested(pool: PackagePool, texts: Sequence[str]) -> tuple[Requested, ...]:
+    """Packages of another architecture are offered by the pool from now on where one of the texts names it. Raises
+    SolveError `unknown-package`, `unknown-version`; several together as `unknown-packages`."""
     others = _COMPATIBLE.get(pool.arch, ())
-    return {end for text in texts for end in (text.rpartition(".")[2],) if end in others}
+    pool.allow(end for text in texts for end in (text.rpartition(".")[2],) if end in others)
+    names = [r.locked.name for r in pool.repositories]
+    return all_requested(texts, lambda text: _requested(pool, text), names)
 
 
-def requested(pool: PackagePool, text: str) -> Requested:
-    """Raises SolveError `unknown-package`, `unknown-version`, with the key under which the template's places are
-    known."""
+def _requested(pool: PackagePool, text: str) -> Requested:
     found = _found(pool, text)
     if not found:
-        error = _unknown(pool, text)
-        error.key = package_key(text)
-        raise error
+        raise _unknown(pool, text)
     foreign = all(s.arch not in (pool.arch, "noarch") for s in found)
     return Requested(text, tuple(dict.fromkeys(s.id for s in found)), foreign)
 
@@ -85,18 +83,16 @@ def _is_version(solvable: solv.XSolvable, wanted: str) -> bool:
 
 
 def _unknown(pool: PackagePool, text: str) -> SolveError:
-    searched = ", ".join(r.locked.name for r in pool.repositories)
+    name, sign, version = text.partition("=")
+    if sign and pool.named(name):
+        hint = f"write {name}-{version}"
+        return SolveError("bad-package-name", f"{text} is not how a version is asked for here", hint=hint)
     for name, _ in _splits(next(_with_arch(pool, text))[0]):
         there = pool.named(name)
         if there:
-            versions = ", ".join(f"{s.evr} ({s.repo.name})" for s in sorted(there, key=lambda s: s.id))
+            versions = ", ".join(f"{version_of(s)} ({s.repo.name})" for s in sorted(there, key=lambda s: s.id))
             wanted = text.removeprefix(f"{name}-")
             return SolveError("unknown-version", f"{name} is not there as {wanted}", cause=f"there is {versions}")
-    names = sorted(n for n in pool.names() if abs(len(n) - len(text)) <= 3)
-    near = difflib.get_close_matches(text, names, 3, 0.75)
-    return SolveError(
-        "unknown-package",
-        f"there is no package {text}",
-        cause=f"looked in {searched}",
-        hint=f"did you mean {', '.join(near)}?" if near else "check the name and the distribution's repositories",
-    )
+    repositories = [r.locked.name for r in pool.repositories]
+    names = () if text.startswith("/") else sorted(pool.names())
+    return unknown_package(text, names, repositories, "check the name and the distribution's repositories")

@@ -12,6 +12,7 @@ from os_image_composer.ospackage.lock import PackageSet
 from os_image_composer.ospackage.resolve import Repository, Resolution, SetRequest
 from os_image_composer.ospackage.rpm.pool import PackagePool
 from os_image_composer.ospackage.rpm.repository import ReadRepository, read_repository
+from os_image_composer.ospackage.rpm.requests import requested
 from os_image_composer.ospackage.rpm.solve import solve
 from os_image_composer.ospackage.seen import NewestDates
 from os_image_composer.ospackage.transactions import package_set
@@ -43,7 +44,10 @@ class RpmResolver:
 
 
 def _package_set(pool: PackagePool, request: SetRequest) -> PackageSet:
+    # All that does not exist is told at once, whichever template asks for it.
+    requested(pool, [name for group in request.groups for name in group.packages])
+
     def solved(names: Sequence[str]) -> Mapping[str, int]:
-        return solve(pool, names)
+        return solve(pool, names, recommended=request.weak_dependencies)
 
     return package_set(request, solved, pool.locked)
