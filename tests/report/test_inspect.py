@@ -153,6 +153,20 @@ def test_damaged_images_give_findings_or_an_error(image: Path, damaged: Path, se
                 os.pwrite(stream.fileno(), data[at : at + 1], at)
 
 
+def test_name_with_a_nul_byte_is_no_file_to_write(image: Path, damaged: Path) -> None:
+    data = image.read_bytes()
+    assert b"sample.spdx.json" in data
+    damaged.write_bytes(data.replace(b"sample.spdx.json", b"s\0mple.spdx.json"))
+    try:
+        written = extract_sboms(damaged, damaged.parent / "nul")
+    except ImageError as error:
+        assert error.reference == "no-sbom"
+    else:
+        assert "s\0mple.spdx.json" not in [path.name for path in written]
+    finally:
+        damaged.write_bytes(data)
+
+
 @functools.cache
 def _said(image: Path) -> list[int]:
     """Where bytes are that say something: every KiB that is not empty."""

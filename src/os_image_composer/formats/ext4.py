@@ -97,7 +97,7 @@ class Ext4:
     def entries(self, node: Node) -> Iterator[Entry]:
         inode = self._inode(node.number)
         for name, number in self._names(inode):
-            if name not in (b".", b"..") and b"/" not in name:
+            if name not in (b".", b"..") and not {0, ord("/")} & set(name):
                 yield Entry(name.decode("utf-8", "surrogateescape"), _node(self._inode(number)))
 
     def content(self, node: Node) -> Window:

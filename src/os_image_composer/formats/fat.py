@@ -77,7 +77,7 @@ class Fat:
             if first != _DELETED and not attributes & _VOLUME_ID:
                 whole = long_parts and _checksum(raw[:11]) == checksum
                 name = _long_name(b"".join(long_parts)) if whole else _short_name(raw)
-                if name not in (".", "..") and "/" not in name:
+                if name not in (".", "..") and not set("/\0") & set(name):
                     yield Entry(name, self._node(raw))
             long_parts, checksum = [], -1
 
