@@ -119,9 +119,9 @@ class Sandbox:
             asking.options = {"edits": [told(edit) for edit in edits]}
             self._talk(_chain([asking.line()], contents(edits)))
 
-    def read(self, tree: Tree, paths: Sequence[str]) -> dict[str, bytes]:
+    def read(self, tree: Tree, paths: Sequence[str], limit: int = READ_LIMIT) -> dict[str, bytes]:
         """Contents of regular files by the path asked for, symlinks followed inside; missing ones are left out.
-        Raises StepError `file-too-large` above READ_LIMIT."""
+        Raises StepError `file-too-large` above `limit` bytes."""
         found: dict[str, bytearray] = {}
         current = bytearray()
 
@@ -131,7 +131,7 @@ class Sandbox:
                 current = found.setdefault(message.value["file"], bytearray())
             current += message.payload
 
-        self._read(tree, list(paths), READ_LIMIT, hear)
+        self._read(tree, list(paths), limit, hear)
         return {path: bytes(content) for path, content in found.items()}
 
     def glob(self, tree: Tree, *patterns: str) -> tuple[str, ...]:

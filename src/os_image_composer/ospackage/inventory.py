@@ -9,7 +9,8 @@ from typing import Protocol
 
 @dataclass(frozen=True, order=True)
 class InstalledPackage:
-    """`source` and `source_version` name the source package; `maintainer` is `Name <address>` as it is written."""
+    """`source` and `source_version` name the source package; `maintainer` is `Name <address>` as it is written, and so
+    is `licence`, for a database that has it."""
 
     name: str
     version: str
@@ -18,6 +19,7 @@ class InstalledPackage:
     source_version: str
     maintainer: str
     homepage: str
+    licence: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,12 @@ class Inventory(Protocol):
     def installed(self, databases: Mapping[str, bytes]) -> tuple[InstalledPackage, ...]:
         """The installed packages, sorted, from those of the files that there are. Raises MetadataError."""
 
-    def licence_file(self, package: InstalledPackage) -> str:
-        """Where a package says under which licence it is."""
+    def licence_file(self, package: InstalledPackage) -> str | None:
+        """Where a package says under which licence it is, None where the database does."""
 
-    def licence(self, content: bytes) -> Licence | None:
-        """What a machine can read of such a file; None where that is nothing."""
+    def licence(self, package: InstalledPackage, content: bytes) -> Licence | None:
+        """What a machine can read of the package's entry and of that file (empty where there is none); None where that
+        is nothing."""
 
     def purl(self, package: InstalledPackage, vendor: str, release: str) -> str:
         """The package URL. `vendor` and `release` are ID and VERSION_ID of os-release(5)."""

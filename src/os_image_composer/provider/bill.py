@@ -29,6 +29,7 @@ from os_image_composer.report.spdx import spdx_json
 
 FOLDER = "usr/share/sbom"
 _LICENCES = "licences.json"
+_DATABASE = 256 << 20  # bytes of a package database at most
 _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 
 
@@ -54,8 +55,8 @@ def declared_packages(lock: Lock) -> tuple[DeclaredPackage, ...]:
 
 @dataclass(frozen=True)
 class ReadLicences:
-    """Licences by package, as the packages' own files in the root declare them. Only the package layers count, so a
-    new host name does not read them again."""
+    """Licences by package, as the packages' own files in the root or its package database declare them. Only the
+    package layers count, so a new host name does not read them again."""
 
     kind: ClassVar[str] = "read-licences"
     version: ClassVar[int] = 1
@@ -66,13 +67,14 @@ class ReadLicences:
     def run(self, work: Work[Services]) -> None:
         family, tree = family_for(self.family), Tree(work.all("lower"))
         packages = _installed(work, family, tree)
-        paths = {family.licence_file(package): package for package in packages}
+        files = {package: f"/{path}" for package in packages if (path := family.licence_file(package)) is not None}
+        contents = work.services.sandbox.read(tree, list(files.values()))
         found: dict[str, str] = {}
         texts: dict[str, str] = {}
-        for path, content in work.services.sandbox.read(tree, [f"/{path}" for path in paths]).items():
-            licence = family.licence(content)
+        for package in packages:
+            licence = family.licence(package, contents.get(files.get(package, ""), b""))
             if licence is not None:
-                found[paths[path.lstrip("/")].name] = licence.expression
+                found[package.name] = licence.expression
                 texts |= licence.texts
         text = json.dumps({"licences": found, "texts": texts}, indent=1, sort_keys=True)
         (work.output / _LICENCES).write_text(text + "\n")
@@ -166,7 +168,8 @@ def bill_files(layer: Path, image: str, version: str) -> Iterator[tuple[str, Pat
 def _installed(work: Work[Services], family: PackageFamily, tree: Tree) -> tuple[InstalledPackage, ...]:
     sandbox = work.services.sandbox
     paths = sandbox.glob(tree, *family.databases())
-    packages = family.installed({p.lstrip("/"): c for p, c in sandbox.read(tree, [f"/{p}" for p in paths]).items()})
+    files = sandbox.read(tree, [f"/{p}" for p in paths], _DATABASE)
+    packages = family.installed({path.lstrip("/"): content for path, content in files.items()})
     if not packages:
         raise StepError("no-package-database", "the image has no package database, so it cannot be said what is in it")
     return packages

@@ -7,12 +7,11 @@ promises little: what has no known short name is a `LicenseRef` with its text.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
 
 from os_image_composer.ospackage.inventory import Licence
+from os_image_composer.ospackage.licences import licence_reference, spdx_identifier
 
 _FORMAT = re.compile(r"(?i)^format(-specification)?:.*(copyright-format|dep-?5|dep\.debian)")
 _FIELD = re.compile(r"^([A-Za-z][A-Za-z0-9-]*):[ \t]*(.*)$")
@@ -49,9 +48,7 @@ def read_licence(content: bytes) -> Licence | None:
 
     def reference(name: str) -> str:
         text = texts.get(name.casefold(), _NO_TEXT)
-        slug = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:60] or "unnamed"
-        digest = hashlib.sha256(f"{name}\n{text}".encode()).hexdigest()[:8]
-        identifier = f"LicenseRef-{slug}-{digest}"
+        identifier = licence_reference(name, text)
         used[identifier] = text
         return identifier
 
@@ -130,17 +127,4 @@ def _identifier(name: str, reference: Callable[[str], str]) -> str:
     elif gfdl := _GFDL.match(name):
         invariants = "-no-invariants" if gfdl[1] else ""
         name = f"GFDL-{gfdl[2]}{invariants}{'-or-later' if gfdl[3] in ('+', '-or-later') else '-only'}"
-    return _spdx_identifiers().get(_OTHERS.get(name.casefold(), name).casefold()) or reference(name)
-
-
-@cache
-def _spdx_identifiers() -> dict[str, str]:
-    """By the name in lower case. SPDX's list and its deprecated names; names of exceptions are no licences."""
-    from license_expression import get_spdx_licensing
-
-    symbols = get_spdx_licensing().known_symbols
-    return {
-        key.casefold(): key
-        for key, symbol in symbols.items()
-        if not symbol.is_exception and not key.startswith("LicenseRef-")
-    }
+    return spdx_identifier(_OTHERS.get(name.casefold(), name)) or reference(name)

@@ -57,7 +57,7 @@ def licence_file(package: InstalledPackage) -> str:
     return f"usr/share/doc/{package.name}/copyright"
 
 
-def licence(content: bytes) -> Licence | None:
+def licence(package: InstalledPackage, content: bytes) -> Licence | None:
     """What a machine can read of a copyright file."""
     return copyright.read_licence(content)
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Listener
-from os_image_composer.errors import MetadataError
 from os_image_composer.ospackage.inventory import InstalledPackage, Licence
 from os_image_composer.ospackage.lock import LockedPackage
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, Resolver
-from os_image_composer.ospackage.rpm import package, payload
+from os_image_composer.ospackage.rpm import inventory, package, payload
+from os_image_composer.ospackage.rpm.licence import read_licence
 from os_image_composer.ospackage.rpm.resolver import RpmResolver
 from os_image_composer.ospackage.transport import Transport
 
@@ -48,29 +47,24 @@ def host_mirrors(etc: Path) -> Mapping[str, str]:
 
 
 def databases() -> Sequence[str]:
-    """The file of the package database, in rpm's own place and in that of older releases."""
-    return ("usr/lib/sysimage/rpm/rpmdb.sqlite", "var/lib/rpm/rpmdb.sqlite")
+    """The files of the package database, in rpm's own place and in that of older releases."""
+    return inventory.DATABASES
 
 
 def installed(databases: Mapping[str, bytes]) -> tuple[InstalledPackage, ...]:
-    """Not built yet: raises MetadataError where there is a database."""
-    if databases:
-        raise MetadataError("not-built-yet", "the database of this family is there, but is not read yet")
-    return ()
+    """The installed packages. Raises MetadataError `bad-database`."""
+    return inventory.installed(databases)
 
 
-def licence_file(package: InstalledPackage) -> str:
+def licence_file(package: InstalledPackage) -> None:
     """None: the licence is a field of the database."""
-    return "usr/lib/sysimage/rpm/rpmdb.sqlite"
 
 
-def licence(content: bytes) -> Licence | None:
-    """Nothing: see `licence_file`."""
-    return None
+def licence(package: InstalledPackage, content: bytes) -> Licence | None:
+    """What the License tag says."""
+    return read_licence(package.licence)
 
 
 def purl(package: InstalledPackage, vendor: str, release: str) -> str:
-    """Source: package-url/purl-spec, type `rpm`."""
-    distro = f"&distro={quote(f'{vendor}-{release}', safe='')}" if release else ""
-    name, version = quote(package.name, safe=""), quote(package.version, safe=":")
-    return f"pkg:rpm/{quote(vendor.lower(), safe='')}/{name}@{version}?arch={quote(package.arch, safe='')}{distro}"
+    """The package URL."""
+    return inventory.purl(package, vendor, release)

@@ -118,6 +118,18 @@ def bad_package(path: Path, cause: str) -> MetadataError:
     return MetadataError("bad-package", f"{path.name} is not a usable package", cause=cause)
 
 
+def source_of(file_name: str) -> str:
+    """Name and version of the source package, from the name of its file."""
+    name, _, version = _split(file_name.removesuffix(".rpm").removesuffix(".nosrc").removesuffix(".src"))
+    return f"{name} {version}" if version else name
+
+
+def _split(nvr: str) -> tuple[str, str, str]:
+    head, _, release = nvr.rpartition("-")
+    name, _, version = head.rpartition("-")
+    return (name, "-", f"{version}-{release}") if name else (nvr, "", "")
+
+
 def _check_header_digest(package: RpmFile, what: str) -> None:
     stated = package.signature.string(_SHA256_HEADER)
     actual = hashlib.sha256(package.header.raw).hexdigest()

@@ -15,6 +15,7 @@ import solv
 
 from os_image_composer.errors import MetadataError, TrustError
 from os_image_composer.ospackage.lock import LockedPackage
+from os_image_composer.ospackage.rpm.package import source_of
 from os_image_composer.ospackage.rpm.repository import ReadRepository
 
 DEFAULT_PRIORITY = 500
@@ -190,7 +191,7 @@ def _locked(solvable: solv.XSolvable, depends: tuple[str, ...]) -> LockedPackage
         sha256=_sha256(solvable),
         installed_size=solvable.lookup_num(solv.SOLVABLE_INSTALLSIZE),
         essential=False,
-        source=_source(solvable.lookup_sourcepkg() or ""),
+        source=source_of(solvable.lookup_sourcepkg() or ""),
         depends=depends,
     )
 
@@ -205,15 +206,3 @@ def _sha256(solvable: solv.XSolvable) -> str:
             hint="createrepo_c --checksum sha256 makes one",
         )
     return str(checksum.hex())
-
-
-def _source(file_name: str) -> str:
-    """Name and version of the source package, from the name of its file."""
-    name, _, version = _split(file_name.removesuffix(".rpm").removesuffix(".nosrc").removesuffix(".src"))
-    return f"{name} {version}" if version else name
-
-
-def _split(nvr: str) -> tuple[str, str, str]:
-    head, _, release = nvr.rpartition("-")
-    name, _, version = head.rpartition("-")
-    return (name, "-", f"{version}-{release}") if name else (nvr, "", "")
