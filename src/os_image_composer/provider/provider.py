@@ -76,7 +76,10 @@ class Provider:
         own_folder(self.settings.cache_dir)
         self.distribution = load_distribution(self.target.os, self.target.dist, self.target.arch, data)
         self.tools: ImageTools = load_image_tools(data)
-        self.tools_distribution = load_distribution(self.tools.os, self.tools.dist, self.target.arch, data)
+        same = (self.tools.os, self.tools.dist) == (self.target.os, self.target.dist)
+        self.tools_distribution = (
+            self.distribution if same else load_distribution(self.tools.os, self.tools.dist, self.target.arch, data)
+        )
         self._name_main_mirror()
         self._check_names(data)
 

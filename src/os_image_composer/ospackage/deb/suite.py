@@ -12,9 +12,10 @@ from os_image_composer.build.events import Listener, Note
 from os_image_composer.errors import FetchError
 from os_image_composer.ospackage.deb.candidates import pin_of
 from os_image_composer.ospackage.deb.index import index_sources
+from os_image_composer.ospackage.deb.index_table import kept_table
 from os_image_composer.ospackage.deb.packages import SuiteIndex
 from os_image_composer.ospackage.deb.release import Release, check_release, parse_release
-from os_image_composer.ospackage.kept_index import read_index
+from os_image_composer.ospackage.kept_index import indexes, read_index
 from os_image_composer.ospackage.keys import keyring_of
 from os_image_composer.ospackage.lock import LockedRepository
 from os_image_composer.ospackage.openpgp import Keyring, Signed, verify_cleartext, verify_detached
@@ -90,7 +91,10 @@ def _indexes(
     pin = pin_of(release, repository.priority)
     with ThreadPoolExecutor(max_workers=max(1, min(4, len(sources)))) as pool:
         texts = list(pool.map(lambda source: read_index(source, root, transport, listener), sources))
-    return tuple(SuiteIndex(text, what, pin, source.what) for text, source in zip(texts, sources, strict=True))
+    return tuple(
+        SuiteIndex(text, what, pin, source.what, kept_table(text, source, indexes(root)))
+        for text, source in zip(texts, sources, strict=True)
+    )
 
 
 def _signed_release(
