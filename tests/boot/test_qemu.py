@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.boot.firmware import Firmware, find_firmware
-from os_image_composer.boot.qemu import LIFELINE, Accelerator, Machine, qemu_argv
+from os_image_composer.boot.machine import Accelerator, Machine
+from os_image_composer.boot.qemu import LIFELINE, qemu_argv
 from os_image_composer.errors import BootError
 
 FIRMWARE = Firmware(Path("/fw/code.fd"), Path("/fw/vars.fd"))

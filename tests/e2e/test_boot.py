@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from os_image_composer.boot.qemu import Machine, run_guest
+from os_image_composer.boot.machine import Machine
+from os_image_composer.boot.qemu import run_guest
 from os_image_composer.build.clock import SystemClock
 from support.workshop import Workshop
 

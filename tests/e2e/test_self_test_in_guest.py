@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.boot.console import Console
-from os_image_composer.boot.qemu import Machine, run_guest
+from os_image_composer.boot.machine import Machine
+from os_image_composer.boot.qemu import run_guest
 from os_image_composer.build.clock import SystemClock
 from support.workshop import CHECKOUT, Workshop, remove_workshop
 

@@ -11,7 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from os_image_composer.boot.qemu import Machine, run_guest
+from os_image_composer.boot.machine import Machine
+from os_image_composer.boot.qemu import run_guest
 from os_image_composer.boot.report import Answer, Probe, read_answer
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.config.spec import Interface, Route

@@ -11,7 +11,8 @@ import tty
 from collections.abc import Iterator
 from pathlib import Path
 
-from os_image_composer.boot.qemu import Machine, run_guest
+from os_image_composer.boot.machine import Machine
+from os_image_composer.boot.qemu import run_guest
 from os_image_composer.build.clock import Clock
 from os_image_composer.errors import UsageError
 

@@ -11,12 +11,12 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from os_image_composer.boot.console import Console
 from os_image_composer.boot.firmware import Firmware, find_firmware
 from os_image_composer.boot.image_file import check_image
+from os_image_composer.boot.machine import Accelerator, Machine
 from os_image_composer.boot.smbios import Credential, smbios_arguments
 from os_image_composer.build.clock import Clock
 from os_image_composer.chroot.process import Process
@@ -28,24 +28,6 @@ SEARCH = "/usr/local/bin:/usr/bin:/bin:/usr/libexec"
 # copies its pages: without it one boot of Debian 13 took 167 s of CPU instead of 181.
 _TCG_CPU = "max,-erms,-fsrm"
 LIFELINE = Path(__file__).with_name("lifeline.py")
-
-
-class Accelerator(Enum):
-    """TCG works everywhere. KVM is for those who know that theirs does: a /dev/kvm that is there may still fail
-    (nested, without the MSRs that the firmware needs), so it is never chosen by its existence."""
-
-    TCG = "tcg"
-    KVM = "kvm"
-
-
-@dataclass(frozen=True)
-class Machine:
-    """The virtual machine: `memory` in MiB; `firmware` None means the host's usual one."""
-
-    accelerator: Accelerator = Accelerator.TCG
-    memory: int = 1024
-    cpus: int = 2
-    firmware: Firmware | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import select
 from collections.abc import Callable
 from pathlib import Path
 
-from os_image_composer.boot.qemu import Guest, Machine, run_guest
+from os_image_composer.boot.machine import Machine
+from os_image_composer.boot.qemu import Guest, run_guest
 from os_image_composer.boot.report import BEGIN, END, Answer, Probe, read_answer, report_credentials
 from os_image_composer.boot.verdict import BootVerdict, Evidence, at_prompt, dead_end, judge
 from os_image_composer.build.clock import Clock

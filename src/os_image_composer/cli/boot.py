@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from os_image_composer.boot.qemu import Accelerator, Machine
+from os_image_composer.boot.machine import Accelerator, Machine
 
 if TYPE_CHECKING:
     from os_image_composer.boot.verdict import BootVerdict

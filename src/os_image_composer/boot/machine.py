@@ -1,0 +1,29 @@
+"""What a virtual machine is given. Apart from what starts it, because the command line offers these as flags and must
+not load all of that to print a help text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from os_image_composer.boot.firmware import Firmware
+
+
+class Accelerator(Enum):
+    """TCG works everywhere. KVM is for those who know that theirs does: a /dev/kvm that is there may still fail
+    (nested, without the MSRs that the firmware needs), so it is never chosen by its existence."""
+
+    TCG = "tcg"
+    KVM = "kvm"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The virtual machine: `memory` in MiB; `firmware` None means the host's usual one."""
+
+    accelerator: Accelerator = Accelerator.TCG
+    memory: int = 1024
+    cpus: int = 2
+    firmware: Firmware | None = None
