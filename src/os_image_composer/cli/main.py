@@ -20,6 +20,7 @@ from os_image_composer.cli import (
     boot,
     build,
     cache,
+    compare,
     completion,
     config,
     doctor,
@@ -46,7 +47,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (build, validate, plan, boot, inspect, cache, config, schema, doctor, completion, version):
+for module in (build, validate, plan, boot, inspect, compare, cache, config, schema, doctor, completion, version):
     module.register(app)
 
 

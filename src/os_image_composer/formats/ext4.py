@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from os_image_composer.formats.filesystem import MAX_ENTRIES, Entry, Node, NodeKind, Volume
+from os_image_composer.formats.filesystem import MAX_ENTRIES, Entry, Node, NodeKind, Volume, special
 from os_image_composer.formats.window import FormatError, Run, RunsSource, Window
 
 ROOT = 2
@@ -338,15 +338,25 @@ def _node(inode: _Inode) -> Node:
     uid_low, gid_low = struct.unpack_from("<H", inode.raw, 2)[0], struct.unpack_from("<H", inode.raw, 24)[0]
     uid_high, gid_high = struct.unpack_from("<HH", inode.raw, 120)
     (mtime,) = struct.unpack_from("<I", inode.raw, 16)
+    kind = _KINDS.get(inode.mode & 0xF000, NodeKind.OTHER)
     return Node(
         number=inode.number,
-        kind=_KINDS.get(inode.mode & 0xF000, NodeKind.OTHER),
+        kind=kind,
         size=inode.size,
         mode=inode.mode & 0o7777,
         uid=uid_low | uid_high << 16,
         gid=gid_low | gid_high << 16,
         mtime=mtime,
+        special=special(inode.mode & 0xF000, _device(inode.block)) if kind is NodeKind.OTHER else "",
     )
+
+
+def _device(block: bytes) -> tuple[int, int]:
+    """Major and minor number, in the old form or in the new one (ext4_iget, old_decode_dev and new_decode_dev)."""
+    old, new = struct.unpack_from("<II", block)
+    if old:
+        return old >> 8 & 0xFF, old & 0xFF
+    return (new & 0xFFF00) >> 8, (new & 0xFF) | (new >> 12 & 0xFFF00)
 
 
 def _super(window: Window) -> _Super:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from os_image_composer.formats.window import FormatError, Window
 
 # Of one directory, and of all directories of one walk.
 MAX_ENTRIES = 200_000
 MAX_DEPTH = 64
+_SPECIAL = {0x2000: "character device", 0x6000: "block device", 0x1000: "pipe", 0xC000: "socket"}
 
 
 class NodeKind(Enum):
@@ -24,7 +25,8 @@ class NodeKind(Enum):
 @dataclass(frozen=True)
 class Node:
     """A file. `number` tells it from others of the filesystem; `mode` are permission bits, None where the filesystem
-    has none; `size` is bytes, `mtime` seconds since the epoch."""
+    has none; `size` is bytes, `mtime` seconds since the epoch; `special` says what another kind is, such as
+    `character device 1:3`."""
 
     number: int
     kind: NodeKind
@@ -33,6 +35,7 @@ class Node:
     uid: int = 0
     gid: int = 0
     mtime: int = 0
+    special: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,23 @@ class FileSystem(Protocol):
 
     def content(self, node: Node) -> Window:
         """The bytes of a regular file. Raises FormatError."""
+
+
+@runtime_checkable
+class PosixFileSystem(FileSystem, Protocol):
+    """One that has symlinks and extended attributes."""
+
+    def link_target(self, node: Node) -> str:
+        """What a symlink says. Raises FormatError."""
+
+    def attributes(self, node: Node) -> dict[str, bytes]:
+        """Extended attributes by name. Raises FormatError."""
+
+
+def special(kind: int, device: tuple[int, int]) -> str:
+    """What a file is that is neither file, directory nor symlink; `kind` are the type bits of its mode (inode(7))."""
+    name = _SPECIAL.get(kind, "unknown")
+    return f"{name} {device[0]}:{device[1]}" if name.endswith("device") else name
 
 
 def read_file(filesystem: FileSystem, path: str, limit: int) -> bytes | None:

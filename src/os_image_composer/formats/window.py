@@ -7,6 +7,7 @@ on one file share one allowance: damaged or hostile structures that lead round a
 from __future__ import annotations
 
 import bisect
+import errno
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -53,6 +54,10 @@ class FileSource:
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
 
+    def allow(self, allowance: int) -> None:
+        """Let so many bytes be read from now on."""
+        self._left = allowance
+
     def read(self, offset: int, size: int) -> bytes:
         self._left -= max(size, _PAGE)
         if self._left < 0:
@@ -61,6 +66,20 @@ class FileSource:
         if len(data) != size:
             raise FormatError(f"it ends at {offset + len(data)}, while it is read")
         return data
+
+    def stored(self, offset: int, size: int) -> Iterator[tuple[int, int]]:
+        """Offset and size of what is no hole in a range, in order; all of it where the filesystem cannot tell."""
+        at, end = offset, offset + size
+        while at < end:
+            try:
+                start = min(os.lseek(self._fd, at, os.SEEK_DATA), end)
+                at = min(os.lseek(self._fd, start, os.SEEK_HOLE), end) if start < end else end
+            except OSError as error:
+                if error.errno == errno.ENXIO:  # no data up to the end
+                    return
+                start, at = at, end
+            if start < at:
+                yield start, at - start
 
 
 @dataclass(frozen=True)
@@ -135,6 +154,16 @@ class RunsSource:
         for one, other in itertools.pairwise(runs):
             if other.offset < one.offset + one.size:
                 raise FormatError(f"two places are given for the bytes at {other.offset} of a file")
+
+    def stored(self, offset: int, size: int) -> Iterator[tuple[int, int]]:
+        """Offset and size of what has a place in a range, in order; the rest reads as zeros."""
+        first = max(bisect.bisect_right(self._offsets, offset) - 1, 0)
+        for run in itertools.islice(self._runs, first, None):
+            start, end = max(run.offset, offset), min(run.offset + run.size, offset + size)
+            if run.offset >= offset + size:
+                return
+            if run.place is not None and start < end:
+                yield start, end - start
 
     def read(self, offset: int, size: int) -> bytes:
         parts = []

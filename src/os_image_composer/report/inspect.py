@@ -45,14 +45,14 @@ _WRAPPED = {
 def inspect_image(path: Path) -> ImageInfo:
     """Everything that can be read of the image; damage is told in `findings`. Raises ImageError where the file cannot
     be read, or is no disk image."""
-    with _opened(path) as source:
+    with open_image(path) as source:
         return _Inspection(path, source).look()
 
 
 def extract_sboms(path: Path, into: Path) -> tuple[Path, ...]:
     """Write the bills of materials that are in the image into the folder `into`, under their own names. Raises
     ImageError where there is none."""
-    with _opened(path) as source:
+    with open_image(path) as source:
         inspection = _Inspection(path, source)
         info = inspection.look()
         if info.root is None or not info.root.sboms or inspection.root is None:
@@ -70,7 +70,8 @@ def extract_sboms(path: Path, into: Path) -> tuple[Path, ...]:
         return tuple(written)
 
 
-def _opened(path: Path) -> FileSource:
+def open_image(path: Path) -> FileSource:
+    """The file. Raises ImageError where it cannot be read or is empty."""
     try:
         if path.is_dir():
             raise IsADirectoryError(21, "it is a directory")
@@ -82,6 +83,37 @@ def _opened(path: Path) -> FileSource:
     return source
 
 
+def disk_table(path: Path, disk: Window) -> PartitionTable | None:
+    """The partition table; None where the file holds a filesystem without one. Raises ImageError where it holds
+    neither, and for a damaged table."""
+    head = disk.head(16)
+    wrapped = next((name for magic, name in _WRAPPED.items() if head.startswith(magic)), None)
+    if wrapped is not None:
+        raise ImageError(
+            "wrapped-image",
+            f"{path} is no raw image but {wrapped}",
+            hint=f"unpack it first: {wrapped} -d"
+            if wrapped in ("gzip", "xz", "zstd", "bzip2")
+            else "convert it first: qemu-img convert -O raw",
+        )
+    try:
+        table = read_partition_table(disk)
+    except FormatError as error:
+        raise ImageError("damaged-image", f"{path} is damaged", cause=str(error)) from error
+    if table is None and identify(disk) is None:
+        raise ImageError(
+            "no-image",
+            f"{path} is no disk image",
+            cause="it has no partition table, and no filesystem that is known",
+        )
+    return table
+
+
+def partition_type(partition: Partition) -> str:
+    """The name of a known type, else its GUID or number."""
+    return _TYPE_NAMES.get(partition.type, partition.type)
+
+
 class _Inspection:
     def __init__(self, path: Path, source: FileSource) -> None:
         self.path = path
@@ -90,7 +122,8 @@ class _Inspection:
         self.root: FileSystem | None = None
 
     def look(self) -> ImageInfo:
-        table = self._table()
+        table = disk_table(self.path, self.disk)
+        self.findings += table.faults if table else ()
         volumes = list(self._volumes(table))
         parts = tuple(part for part, _ in volumes)
         esp = next((fs for part, fs in volumes if part.type == "esp" and fs is not None), None)
@@ -112,31 +145,6 @@ class _Inspection:
             findings=tuple(dict.fromkeys(self.findings)),
         )
 
-    def _table(self) -> PartitionTable | None:
-        """Raises ImageError where there is neither a table nor a filesystem."""
-        head = self.disk.head(16)
-        wrapped = next((name for magic, name in _WRAPPED.items() if head.startswith(magic)), None)
-        if wrapped is not None:
-            raise ImageError(
-                "wrapped-image",
-                f"{self.path} is no raw image but {wrapped}",
-                hint=f"unpack it first: {wrapped} -d"
-                if wrapped in ("gzip", "xz", "zstd", "bzip2")
-                else "convert it first: qemu-img convert -O raw",
-            )
-        try:
-            table = read_partition_table(self.disk)
-        except FormatError as error:
-            raise ImageError("damaged-image", f"{self.path} is damaged", cause=str(error)) from error
-        if table is None and identify(self.disk) is None:
-            raise ImageError(
-                "no-image",
-                f"{self.path} is no disk image",
-                cause="it has no partition table, and no filesystem that is known",
-            )
-        self.findings += table.faults if table else ()
-        return table
-
     def _volumes(self, table: PartitionTable | None) -> Iterator[tuple[Part, FileSystem | None]]:
         if table is None:
             yield self._volume(Partition(0, 0, self.disk.size, "whole disk", None, "", 0))
@@ -145,7 +153,7 @@ class _Inspection:
             yield self._volume(partition)
 
     def _volume(self, partition: Partition) -> tuple[Part, FileSystem | None]:
-        type_name = _TYPE_NAMES.get(partition.type, partition.type)
+        type_name = partition_type(partition)
         volume, filesystem = None, None
         try:
             # What lies beyond the end is a fault of the table, which says so; the rest may still be read.

@@ -11,7 +11,16 @@ def image_lines(info: ImageInfo, *, packages: bool) -> Iterator[str]:
     """Lines that a terminal may show, whatever the image says: what is not printable is escaped. `packages` lists
     them all, not their number alone."""
     for line in _lines(info, packages):
-        yield "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        yield printable(line)
+
+
+def printable(line: str) -> str:
+    """Without what could move the cursor or means something else to a terminal."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in line)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def _lines(info: ImageInfo, packages: bool) -> Iterator[str]:

@@ -13,7 +13,12 @@ from os_image_composer.report.image_file import ImageInfo
 def image_value(info: ImageInfo) -> dict[str, Any]:
     """Lists, dictionaries, strings and numbers; keys in camelCase; sizes in bytes. A byte of a name that is no UTF-8
     becomes `\\udc..`, so that every writer takes it."""
-    found = _plain(info)
+    return plain_value(info)
+
+
+def plain_value(value: object) -> dict[str, Any]:
+    """The same for any dataclass of such values."""
+    found = _plain(value)
     assert isinstance(found, dict)
     return found
 

@@ -1,0 +1,63 @@
+"""How two locks differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository
+from os_image_composer.report.differences import Area, Differences
+
+
+def compare_locks(a: Lock, b: Lock, found: Differences) -> None:
+    """Adds what differs."""
+    found.add_fields(Area.LOCK, "lock", _lock_fields(a, b))
+    repositories = {r.name: r for r in a.repositories}, {r.name: r for r in b.repositories}
+    for name in sorted(repositories[0].keys() | repositories[1].keys()):
+        one, other = repositories[0].get(name), repositories[1].get(name)
+        if one is not None and other is not None:
+            found.add_fields(Area.LOCK, f"repository {name}", _repository_fields(one, other))
+        else:
+            found.add(Area.LOCK, f"repository {name}", "missing", one and one.url, other and other.url)
+    for name in sorted(a.sets.keys() | b.sets.keys()):
+        ours, theirs = _packages(a, name), _packages(b, name)
+        for package in sorted(ours.keys() | theirs.keys()):
+            _compare_packages(f"{name}: {package}", ours.get(package), theirs.get(package), found)
+
+
+def _packages(lock: Lock, name: str) -> dict[str, tuple[str, LockedPackage]]:
+    """By name and architecture, each with the transaction that it is in."""
+    transactions = lock.sets[name].transactions if name in lock.sets else ()
+    return {f"{p.name}:{p.arch}": (t.label, p) for t in transactions for p in t.packages}
+
+
+def _compare_packages(
+    where: str, a: tuple[str, LockedPackage] | None, b: tuple[str, LockedPackage] | None, found: Differences
+) -> None:
+    if a is not None and b is not None:
+        found.add_fields(Area.LOCK, where, _package_fields(a, b))
+    else:
+        found.add(Area.LOCK, where, "missing", a and a[1].version, b and b[1].version)
+
+
+def _lock_fields(a: Lock, b: Lock) -> Iterator[tuple[str, object, object]]:
+    yield "target", f"{a.os}/{a.dist}/{a.arch}", f"{b.os}/{b.dist}/{b.arch}"
+    yield "seed", a.seed, b.seed
+    yield "source-date-epoch", a.source_date_epoch, b.source_date_epoch
+
+
+def _repository_fields(a: LockedRepository, b: LockedRepository) -> Iterator[tuple[str, object, object]]:
+    yield "url", a.url, b.url
+    yield "suite", a.suite, b.suite
+    yield "date", a.date, b.date
+    yield "valid-until", a.valid_until, b.valid_until
+    yield "metadata", a.metadata_sha256, b.metadata_sha256
+    yield "signers", " ".join(a.signers), " ".join(b.signers)
+
+
+def _package_fields(a: tuple[str, LockedPackage], b: tuple[str, LockedPackage]) -> Iterator[tuple[str, object, object]]:
+    (transaction, one), (its_transaction, other) = a, b
+    yield "transaction", transaction, its_transaction
+    for name in ("version", "repository", "path", "size", "sha256", "source", "essential"):
+        yield name, getattr(one, name), getattr(other, name)
+    yield "installed-size", one.installed_size, other.installed_size
+    yield "depends", " ".join(one.depends), " ".join(other.depends)
