@@ -4,12 +4,13 @@ that a family is named in provider data only."""
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from os_image_composer.build.step import Action
-from os_image_composer.chroot.services import PackageFile
+from os_image_composer.build.step import Input, Step
 from os_image_composer.errors import UsageError
+from os_image_composer.ospackage.lock import PackageSet
 
 
 @dataclass(frozen=True)
@@ -27,17 +28,24 @@ class Surroundings:
         return {**dict(self.environment), "SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
 
 
+@dataclass(frozen=True)
+class Installed:
+    """`steps` install everything, inputs before what uses them; `layers` are those of them that the image's root
+    consists of, lowest first."""
+
+    steps: tuple[Step, ...]
+    layers: tuple[Step, ...]
+
+
 class Installer(Protocol):
-    """Steps that install packages; each adds a layer to those of role `lower`."""
+    def installed(self, image: PackageSet, chroot: PackageSet, surroundings: Surroundings) -> Installed:
+        """The steps that install the packages of the image, each transaction a layer, by the package manager of an
+        environment that is made of the packages of `chroot` and is not part of the image."""
 
-    def essential(self, packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
-        """Into an empty root: what every system of the distribution has, so that packages can be installed."""
 
-    def environment(self, packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
-        """Onto that: the distribution's own package manager, which gives the chroot environment."""
-
-    def transaction(self, packages: tuple[PackageFile, ...], surroundings: Surroundings) -> Action:
-        """Onto any layers: `packages` in one transaction, by the package manager of role `chroot`."""
+def all_of(role: str, steps: Iterable[Step]) -> tuple[Input, ...]:
+    """The results of `steps` as inputs of one role, in their order."""
+    return tuple(Input(role, step.name) for step in steps)
 
 
 def installer_for(family: str) -> Installer:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from os_image_composer.build.step import Input, Step
-from os_image_composer.chroot.installer import Surroundings, installer_for
+from os_image_composer.chroot.installer import Surroundings, all_of, installer_for
 from os_image_composer.chroot.services import PackageFile
 from os_image_composer.chroot.unpack import UnpackPackages
 from os_image_composer.config.distribution import Distribution
@@ -20,7 +19,7 @@ from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
 from os_image_composer.image.uki import MakeUki
 from os_image_composer.image.units import UnitStates
-from os_image_composer.ospackage.lock import Lock, LockedPackage, PackageSet
+from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
 
 BILL = "sbom"  # the step whose result is published beside the image as well
@@ -41,7 +40,9 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     """Every step from locked packages to the disk image, inputs before what uses them."""
     layout = lay_out(spec, lock.seed)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
-    installed, layers = _installed(lock, distribution)
+    surroundings = _surroundings(lock, distribution)
+    installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
+    layers = list(installed.layers)
     configured = _configured(spec, lock, distribution, extras, layout, layers)
     projected = _projected(distribution, layers, configured)
     initrd = _initrd(spec, lock, distribution, layers, projected)
@@ -50,32 +51,9 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     disk = Step(
         "disk",
         WriteDisk(layout, distribution.boot.removable_path, f"{spec.name}.efi", lock.source_date_epoch),
-        (*_all("lower", [*layers, configured, bill]), Input("boot", boot.name), Input("tools", tools.name)),
+        (*all_of("lower", [*layers, configured, bill]), Input("boot", boot.name), Input("tools", tools.name)),
     )
-    return [tools, *installed, configured, projected, initrd, boot, licences, bill, disk]
-
-
-def _installed(lock: Lock, distribution: Distribution) -> tuple[list[Step], list[Step]]:
-    """All steps that install packages, and those of them that are layers of the image, lowest first."""
-    installer, surroundings = installer_for(distribution.family), _surroundings(lock, distribution)
-    image_base, chroot_base = _base(lock.sets["image"]), _base(lock.sets["chroot"])
-    essential = Step("essential", installer.essential(image_base, surroundings))
-    # The same packages in nearly every template; only a pinned version sets them apart.
-    own = essential
-    if chroot_base != image_base:
-        own = Step("chroot-essential", installer.essential(chroot_base, surroundings))
-    manager = _without(lock.sets["chroot"].packages(), chroot_base)
-    chroot = Step("chroot-environment", installer.environment(manager, surroundings), _all("lower", [own]))
-
-    layers = [essential]
-    for transaction in lock.sets["image"].transactions:
-        packages = _without(transaction.packages, image_base)
-        if packages:
-            action = installer.transaction(packages, surroundings)
-            inputs = (*_all("lower", layers), *_all("chroot", [own, chroot]))
-            layers.append(Step(f"packages:{transaction.label}", action, inputs))
-    chroots = [chroot] if own is essential else [own, chroot]
-    return [essential, *chroots, *layers[1:]], layers
+    return [tools, *installed.steps, configured, projected, initrd, boot, licences, bill, disk]
 
 
 def _configured(
@@ -99,7 +77,7 @@ def _configured(
         environment=_surroundings(lock, distribution).environment,
         source_date_epoch=lock.source_date_epoch,
     )
-    return Step("os-configuration", action, _all("lower", layers))
+    return Step("os-configuration", action, all_of("lower", layers))
 
 
 def _units(spec: ImageSpec) -> UnitStates:
@@ -115,7 +93,7 @@ def _units(spec: ImageSpec) -> UnitStates:
 def _projected(distribution: Distribution, layers: list[Step], configured: Step) -> Step:
     """The part of the configuration that the initrd generator reads."""
     action = ProjectConfiguration(distribution.initrd.configuration)
-    return Step("initrd-configuration", action, (*_all("packages", layers), Input("configuration", configured.name)))
+    return Step("initrd-configuration", action, (*all_of("packages", layers), Input("configuration", configured.name)))
 
 
 def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: list[Step], projected: Step) -> Step:
@@ -127,7 +105,7 @@ def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: lis
         kernel_version=spec.kernel.version,
         source_date_epoch=lock.source_date_epoch,
     )
-    return Step("initrd", action, (*_all("lower", layers), Input("projection", projected.name)))
+    return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
 
 
 def _boot(
@@ -149,14 +127,14 @@ def _boot(
         loader=boot.loader,
         source_date_epoch=lock.source_date_epoch,
     )
-    return Step("boot", action, (*_all("lower", layers), Input("initrd", initrd.name), Input("tools", tools.name)))
+    return Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name), Input("tools", tools.name)))
 
 
 def _bill(
     spec: ImageSpec, lock: Lock, distribution: Distribution, layers: list[Step], configured: Step
 ) -> tuple[Step, Step]:
     """The licences of the packages, and the bill of materials of the finished root."""
-    licences = Step("licences", ReadLicences(distribution.family), _all("lower", layers))
+    licences = Step("licences", ReadLicences(distribution.family), all_of("lower", layers))
     action = WriteBill(
         family=distribution.family,
         image=spec.name,
@@ -166,7 +144,7 @@ def _bill(
         source_date_epoch=lock.source_date_epoch,
         packages=declared_packages(lock),
     )
-    return licences, Step(BILL, action, (*_all("lower", [*layers, configured]), Input("licences", licences.name)))
+    return licences, Step(BILL, action, (*all_of("lower", [*layers, configured]), Input("licences", licences.name)))
 
 
 def _surroundings(lock: Lock, distribution: Distribution) -> Surroundings:
@@ -182,27 +160,6 @@ def _surroundings(lock: Lock, distribution: Distribution) -> Surroundings:
 
 def _files(packages: PackageSet) -> tuple[PackageFile, ...]:
     return tuple(PackageFile.of(p) for p in packages.packages())
-
-
-def _base(packages: PackageSet) -> tuple[PackageFile, ...]:
-    """The essential packages and all they depend on, sorted by name."""
-    by_name = {p.name: p for p in packages.packages()}
-    base: dict[str, LockedPackage] = {}
-    pending = [p for p in by_name.values() if p.essential]
-    while pending:
-        package = pending.pop()
-        if package.name not in base:
-            base[package.name] = package
-            pending += [by_name[name] for name in package.depends if name in by_name]
-    return tuple(PackageFile.of(base[name]) for name in sorted(base))
-
-
-def _without(packages: Iterable[LockedPackage], base: tuple[PackageFile, ...]) -> tuple[PackageFile, ...]:
-    return tuple(file for file in map(PackageFile.of, packages) if file not in set(base))
-
-
-def _all(role: str, steps: list[Step]) -> tuple[Input, ...]:
-    return tuple(Input(role, step.name) for step in steps)
 
 
 def _initrd_argv(spec: ImageSpec, distribution: Distribution) -> tuple[str, ...]:
