@@ -6,12 +6,13 @@ import json
 import re
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from os_image_composer.report.package_graph import quoted
-from support.deb_repository import deb
 from support.small_archive import SmallArchive, small_archive
+from support.small_data import Described
 
 Composer = Callable[..., subprocess.CompletedProcess[str]]
 BODY = """\
@@ -26,8 +27,8 @@ systemConfig:
 def archive(tmp_path_factory: pytest.TempPathFactory) -> SmallArchive:
     return small_archive(
         tmp_path_factory.mktemp("archive"),
-        deb("nginx", "1.22-3+deb12u1", depends="nginx-core"),
-        deb("nginx-core", depends="bash"),
+        Described("nginx", "1.22-3+deb12u1", depends=("nginx-core",)),
+        Described("nginx-core", depends=("bash",)),
     )
 
 
@@ -40,7 +41,7 @@ def test_the_plan_as_json_has_steps_inputs_options_and_what_would_run(
     steps = {step["name"]: step for step in plan["steps"]}
     assert plan["planVersion"] == 1
     assert plan["target"]["dist"] == "debian13"
-    assert plan["lock"]["repositories"][0]["name"] == "debian/stable"
+    assert plan["lock"]["repositories"][0]["name"] == "own/stable"
     assert plan["lock"]["packages"]["image"] > 20
     disk = steps["disk"]
     assert re.fullmatch("[0-9a-f]{64}", disk["id"])
@@ -83,6 +84,21 @@ def test_the_graph_is_accepted_and_its_roots_are_the_templates_packages(
     assert nodes["systemd"]["style"] == "bold"
     assert "style" not in nodes["nginx-core"]
     assert {name for edge in edges for name in edge} <= set(nodes)
+
+
+def test_the_graph_of_another_family_knows_requests_with_version_and_architecture(
+    composer: Composer, tmp_path: Path
+) -> None:
+    packages = [Described("a", "1.5", depends=("lib",)), Described("b"), Described("c"), Described("lib")]
+    archive = small_archive(tmp_path / "archive", *packages, family="rpm")
+    body = "systemConfig: {packages: [a-1.5, b.x86_64, 'c-0:1.0-1']}\n"
+    done = composer("--config", archive.settings, "plan", "--dot", archive.template(body))
+    assert done.returncode == 0, done.stderr
+    nodes, edges = parsed_digraph(done.stdout)
+    assert ("a", "lib") in edges
+    assert nodes["a"]["label"] == "a\\n1.5-1"
+    assert [nodes[name].get("style") for name in ("a", "b", "c", "lib")] == ["filled", "filled", "filled", None]
+    assert nodes["kernel"]["style"] == "bold"
 
 
 def test_json_and_dot_exclude_each_other(composer: Composer, archive: SmallArchive) -> None:

@@ -58,7 +58,12 @@ def test_imports_go_one_way(tmp_path: Path) -> None:
 
 
 # Programs and package formats of the families; `apt install …` in a hint is about the build host.
-FAMILY = re.compile(r"(?i)(?<![a-z])(?!(?:apt|dnf) install )(?:deb|dpkg|apt|rpm|dnf|dracut)(?![a-z])")
+FAMILY = re.compile(
+    r"(?i)(?<![a-z])(?!(?:apt|dnf) install )"
+    r"(?:debs?|dpkg|apt|aptitude|debootstrap|initramfs-tools|rpms?|rpmdb|repomd|t?dnf|yum|zypper|createrepo(?:_c)?|dracut)"
+    r"(?![a-z])"
+)
+FAMILY_IN_A_NAME = re.compile(r"(?<![A-Za-z])(?:Deb|Dpkg|Apt|Rpm|Dnf|Dracut)(?=[A-Z])")
 FAMILY_PLACES = ("ospackage/deb/", "ospackage/rpm/", "chroot/install")
 
 
@@ -66,9 +71,20 @@ def test_no_word_of_a_package_family_outside_its_place() -> None:
     found = [
         f"{path}:{number}: {line.strip()}"
         for path, number, line in source_lines()
-        if not str(path).startswith(FAMILY_PLACES) and FAMILY.search(line)
+        if not str(path).startswith(FAMILY_PLACES) and names_a_family(line)
     ]
     assert not found, "\n".join(found)
+
+
+def names_a_family(line: str) -> bool:
+    return bool(FAMILY.search(line) or FAMILY_IN_A_NAME.search(line))
+
+
+def test_the_search_for_family_words_finds_them_in_every_shape() -> None:
+    for line in ("run(['rpm', '-qa'])", "install_rpm", "DEB_FILES", "RpmResolver()", "a.deb", "'/usr/bin/yum'", "RPMs"):
+        assert names_a_family(line), line
+    for line in ("Debian", "debug", "adapt", "rpmless", "hint: apt install qemu", "laptop", "the initramfs key"):
+        assert not names_a_family(line), line
 
 
 def test_environment_variables_are_read_in_one_place() -> None:

@@ -128,6 +128,14 @@ def with_signatures(*documents: bytes) -> bytes:
     return head + pysequoia.armor(b"".join(blocks), pysequoia.ArmorKind.Signature).encode()
 
 
+def saying_sha1(signature: bytes) -> bytes:
+    """An armored signature whose packet names SHA-1 as its digest."""
+    packet = bytearray(bytes(pysequoia.Sig.from_bytes(signature)))
+    body = 2 if packet[1] < 192 else 3  # RFC 9580, 4.2.1: the packet's length; 5.2.3: the fourth byte is the digest
+    packet[body + 3] = 2
+    return pysequoia.armor(bytes(packet), pysequoia.ArmorKind.Signature).encode()
+
+
 @dataclass
 class DebRepository:
     """One suite with one component that is not empty. Dates are seconds since the epoch; `release` replaces or adds
@@ -225,6 +233,39 @@ class DebRepository:
         lines += ["SHA256:", *(f" {sha256} {size} {path}" for path, (size, sha256) in listed.items())]
         self.inrelease.write_bytes(self.key.cleartext("\n".join(lines).encode() + b"\n"))
         self.keyring.write_bytes(bytes(self.key.certificate))
+
+    # What makes it one that is refused, under the names that RpmRepository has for the same.
+
+    @property
+    def signed_file(self) -> Path:
+        return self.inrelease
+
+    def index_files(self) -> list[Path]:
+        return [p for p in self.directory.rglob("*") if p.is_file() and p != self.inrelease]
+
+    def unsign(self) -> None:
+        self.inrelease.write_bytes(b"Suite: stable\nDate: now\n")
+
+    def sign_weakly(self) -> None:
+        """With a signature that says SHA-1."""
+        marker = b"-----BEGIN PGP SIGNATURE-----"
+        head, _, rest = self.inrelease.read_bytes().partition(marker)
+        self.inrelease.write_bytes(head + saying_sha1(marker + rest))
+
+    def leave_out_sha256(self) -> None:
+        text = "Suite: stable\nCodename: x\nDate: Sat, 18 Nov 2023 00:00:00 UTC\nMD5Sum:\n d41d8cd98f00b204 0 a\n"
+        self.inrelease.write_bytes(self.key.cleartext(text.encode()))
+
+    def lie_about_index(self, expanded: int) -> None:
+        """A Release that says that the index has so many bytes when it is expanded."""
+        data = self.index.read_bytes()
+        relative = f"{self.component}/binary-{self.arch}/Packages"
+        packed_entry = (len(data), hashlib.sha256(data).hexdigest())
+        self.write_release({relative: (expanded, "0" * 64), f"{relative}{self.forms[0]}": packed_entry})
+
+    def lead_out(self) -> None:
+        """An index whose packages are outside the repository."""
+        self.write_index(self.index_text().replace(b"pool/", b"pool/../../"))
 
     @property
     def keyring(self) -> Path:

@@ -1,43 +1,50 @@
-"""The command against a small repository of the test's own: everything that a build asks for is there, by name only."""
+"""The command against a small repository of the test's own, of either package family: everything that a build asks for
+is there, by name only."""
 
 from __future__ import annotations
 
 import io
-import shutil
 import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from os_image_composer.cli.main import run
-from os_image_composer.config.distribution_data import load_distribution, load_image_tools
-from os_image_composer.config.load import load_image_spec
-from support.deb_repository import DebRepository, MadePackage, Server, ar, deb, packed, served
+from support.deb_repository import MadePackage, Server, SigningKey, ar, deb, packed, served
+from support.rpm_package import MadeRpm
+from support.small_data import SmallData, name_of
 
-CHECKOUT = Path(__file__).parents[2]
-TEMPLATE = CHECKOUT / "image-templates" / "debian13-x86_64-minimal-raw.yml"
-DATA = CHECKOUT / "config"
+DAY = 86400
 
 
 @dataclass
 class HostileMirror:
-    """`repository` is as it should be until a test changes it; `add` puts a package in place of the harmless one."""
+    """`data` is as it should be until a test changes it."""
 
-    folder: Path
-    repository: DebRepository
+    data: SmallData
     server: Server
-    replaced: dict[str, MadePackage] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        return self.data.folder
 
     @property
     def cache(self) -> Path:
         return self.folder / "cache"
 
-    def add(self, package: MadePackage) -> None:
-        name = package.fields["Package"]
-        self.repository.packages = [p for p in self.repository.packages if p.fields["Package"] != name]
-        self.repository.add(package).write()
+    @property
+    def repository(self) -> Any:
+        """Of either family: what is asked of it here both have."""
+        return self.data.repository
+
+    def replace(self, package: MadePackage | MadeRpm) -> None:
+        """Put a package in place of the harmless one of its name."""
+        repository = self.repository
+        repository.packages = [p for p in repository.packages if name_of(p) != name_of(package)]
+        repository.add(package).write()
 
     def command(self, *words: str) -> int:
         """The exit code of one command line."""
@@ -51,34 +58,91 @@ class HostileMirror:
 
 
 @contextmanager
-def hostile_mirror(folder: Path) -> Iterator[HostileMirror]:
-    """A mirror of one suite, with the distribution data that speaks of it and a key of its own."""
-    data = folder / "data"
-    shutil.copytree(DATA, data)
-    repository = DebRepository(folder / "mirror", date=float(int(time.time())) - 60)
-    for file in data.glob("osv/debian/debian13/providerconfigs/*_repo.yml"):
-        file.write_text(
-            "repositories:\n"
-            "  - {name: test, mirror: test, url: null, suites: [stable], components: [main], priority: 500,\n"
-            f"     fingerprints: [{repository.key.fingerprint.upper()}], keyrings: [{repository.keyring}]}}\n"
-        )
-    for name in sorted(_names()):
-        repository.add(deb(name, essential="yes") if name == "base-files" else deb(name))
-    repository.write()
-    with served(repository.root) as server:
+def hostile_mirror(folder: Path, family: str = "deb") -> Iterator[HostileMirror]:
+    """A mirror, with the distribution data that speaks of it and a key of its own."""
+    data = SmallData(family, folder, float(int(time.time())) - 60)
+    data.write()
+    with served(data.root) as server:
         (folder / "settings.yml").write_text(
-            f"config_dir: {data}\ncache_dir: {folder / 'cache'}\nwork_dir: {folder / 'work'}\nworkers: 1\n"
-            f"mirrors: {{test: {server.url}}}\nnetwork: {{timeout: 1}}\n"
+            f"config_dir: {data.data}\ncache_dir: {folder / 'cache'}\nwork_dir: {folder / 'work'}\nworkers: 1\n"
+            f"{data.mirrors(server.url)}network: {{timeout: 1}}\n"
         )
-        yield HostileMirror(folder, repository, server)
+        yield HostileMirror(data, server)
 
 
-def _names() -> set[str]:
-    spec = load_image_spec(TEMPLATE, DATA)
-    target = spec.target
-    names = {name.partition("=")[0] for group in spec.package_groups for name in group.packages}
-    chroot = load_distribution(target.os, target.dist, target.arch, DATA).chroot_packages
-    return names | set(chroot) | set(load_image_tools(DATA).packages) | {"base-files", "apt"}
+# -- faults that both families can have ------------------------------------------------------------------------------
+
+
+def of_the_future(mirror: HostileMirror) -> None:
+    mirror.repository.date = int(time.time()) + DAY
+    mirror.repository.write()
+
+
+def not_signed(mirror: HostileMirror) -> None:
+    mirror.repository.unsign()
+
+
+def of_another_key(mirror: HostileMirror) -> None:
+    keyring = mirror.repository.keyring.read_bytes()
+    mirror.repository.key = SigningKey("Mallory")
+    mirror.repository.write()
+    mirror.repository.keyring.write_bytes(keyring)
+
+
+def changed_after_signing(mirror: HostileMirror) -> None:
+    signed = mirror.repository.signed_file
+    data = signed.read_bytes()
+    at = data.index(b"e", len(data) // 4)
+    signed.write_bytes(data[:at] + b"E" + data[at + 1 :])
+
+
+def signed_with_sha1(mirror: HostileMirror) -> None:
+    mirror.repository.sign_weakly()
+
+
+def without_sha256(mirror: HostileMirror) -> None:
+    mirror.repository.leave_out_sha256()
+
+
+def index_that_expands(mirror: HostileMirror) -> None:
+    mirror.repository.lie_about_index(10)
+
+
+def index_of_a_size_beyond_all(mirror: HostileMirror) -> None:
+    mirror.repository.lie_about_index(1 << 33)
+
+
+def index_of_a_wrong_size(mirror: HostileMirror) -> None:
+    for file in mirror.repository.index_files():
+        file.write_bytes(file.read_bytes() + b"x")
+
+
+def changed_index(mirror: HostileMirror) -> None:
+    for file in mirror.repository.index_files():
+        file.write_bytes(bytes(reversed(file.read_bytes())))
+
+
+def entry_that_leads_out(mirror: HostileMirror) -> None:
+    mirror.repository.lead_out()
+
+
+def truncated(mirror: HostileMirror) -> None:
+    mirror.server.cut, mirror.server.ranges = 999, False
+
+
+def stalling(mirror: HostileMirror) -> None:
+    mirror.server.stall = True
+
+
+def endless(mirror: HostileMirror) -> None:
+    mirror.server.endless = True
+
+
+def redirecting_to_a_file(mirror: HostileMirror) -> None:
+    mirror.server.redirect = "file:///etc/passwd"
+
+
+# -- packages of one family --------------------------------------------------------------------------------------------
 
 
 def package_with(*entries: tarfile.TarInfo, control: bytes | None = None) -> MadePackage:

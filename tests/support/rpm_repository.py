@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape, quoteattr
 import zstandard
 
 from os_image_composer.ospackage.resolve import Repository
-from support.deb_repository import NOW, SigningKey
+from support.deb_repository import NOW, SigningKey, saying_sha1
 from support.rpm_package import MadeRpm, relation
 
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -130,6 +130,35 @@ class RpmRepository:
         self.signature.write_bytes(self.key.detached(repomd))
         self.keyring.write_bytes(bytes(self.key.certificate))
 
+    # What makes it one that is refused, under the names that DebRepository has for the same.
+
+    @property
+    def signed_file(self) -> Path:
+        return self.repomd
+
+    def index_files(self) -> list[Path]:
+        return [self.index(kind) for kind in ("primary", "filelists")]
+
+    def unsign(self) -> None:
+        self.signature.unlink()
+
+    def sign_weakly(self) -> None:
+        """With a signature that says SHA-1."""
+        self.signature.write_bytes(saying_sha1(self.signature.read_bytes()))
+
+    def leave_out_sha256(self) -> None:
+        self.checksum_type = "md5"
+        self.write()
+
+    def lie_about_index(self, expanded: int) -> None:
+        """A repomd.xml that says that the index has so many bytes when it is expanded."""
+        data = self.index().read_bytes()
+        self.write_repomd(self.entry("primary", data, b"", open_size=expanded, open_checksum="0" * 64))
+
+    def lead_out(self) -> None:
+        """An index whose packages are outside the repository."""
+        self.write_indexes({"primary": primary([(p, self._bytes(p), f"../{p.file_name}") for p in self.packages])})
+
     def described(self, url: str, *, priority: int = 500, fingerprints: tuple[str, ...] = ()) -> Repository:
         return Repository(
             name=self.name,
@@ -157,7 +186,8 @@ def primary(packages: list[tuple[MadeRpm, bytes, str]]) -> bytes:
         f'xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="{len(packages)}">\n'
     ]
     for package, data, path in packages:
-        installed = sum(len(c.data) for c in package.files.values())
+        said = package.tags.get(1009)
+        installed = said[1][0] if said else sum(len(c.data) for c in package.files.values())
         parts += [
             f'<package type="rpm"><name>{escape(package.name)}</name><arch>{package.arch}</arch>',
             _version(package),

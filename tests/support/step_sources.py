@@ -44,7 +44,8 @@ def _sandbox_digest() -> str:
     """Of what every step runs in: the sandbox with all it imports, its helper program, and what turns a package into
     the files that are unpacked. Which packages those are, their digests say."""
     package = Path(os_image_composer.__file__).parent
-    archives = [f"os_image_composer.ospackage.{p.parent.name}.archive" for p in package.glob("ospackage/*/archive.py")]
+    read = [p for name in ("archive", "payload") for p in package.glob(f"ospackage/*/{name}.py")]
+    archives = [f"os_image_composer.ospackage.{p.parent.name}.{p.stem}" for p in read]
     names = _with_imports(["os_image_composer.chroot.sandbox", *archives], AROUND_THE_SANDBOX)
     paths = [_path(name) for name in names | {"os_image_composer.provider.packages"}]
     return _digest_of([*paths, *(package / "chroot" / "helper").rglob("*.py")])
@@ -55,7 +56,7 @@ def _digest(module: ModuleType) -> str:
     if "os_image_composer.ospackage.inventory" in names:
         # What families read for it is found by the family's name, not imported.
         package = Path(os_image_composer.__file__).parent
-        read = [p for name in ("inventory", "copyright") for p in package.glob(f"ospackage/*/{name}.py")]
+        read = [p for name in ("inventory", "copyright", "licence") for p in package.glob(f"ospackage/*/{name}.py")]
         names |= _with_imports([f"os_image_composer.ospackage.{p.parent.name}.{p.stem}" for p in read], SURROUNDINGS)
     return _digest_of([_path(name) for name in names])
 

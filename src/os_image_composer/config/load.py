@@ -210,7 +210,7 @@ def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
     if not isinstance(asked, SequenceNode) or not asked.items or not (os and dist and arch):
         return
     repositories = load_distribution(os, dist, arch, data).repositories
-    known = [suite for repository in repositories for suite in repository.suites]
+    known = [suite for repository in repositories for suite in repository.suites or (repository.name,)]
     for index, item in enumerate(asked.items):
         of_others = isinstance(item, MappingNode) and any(item.get(key) for key in ("url", "path", "packages"))
         codename = _text_at(item, "codename") if isinstance(item, MappingNode) and not of_others else None

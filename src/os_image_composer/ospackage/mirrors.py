@@ -49,14 +49,15 @@ def _chosen(
     repositories: Sequence[RepositoryData], asked: Mapping[str, int | None]
 ) -> Iterator[tuple[RepositoryData, int | None, tuple[str, ...]]]:
     """The repositories in their order, each with its priority and those of its suites that are read: two entries for
-    one of whose suites some got a priority of their own."""
+    one of whose suites some got a priority of their own. One that has no suites is asked for by its own name."""
     for data in repositories:
         priorities: dict[int | None, list[str]] = {}
-        for suite in data.suites:
+        for suite in data.suites or (data.name,):
             if data.enabled or suite in asked:
                 own = asked.get(suite)
                 priorities.setdefault(data.priority if own is None else own, []).append(suite)
-        yield from ((data, priority, tuple(suites)) for priority, suites in priorities.items())
+        for priority, suites in priorities.items():
+            yield data, priority, tuple(suites) if data.suites else ()
 
 
 def _urls(
