@@ -70,7 +70,8 @@ class FirstBootFile:
 class Distribution:
     """`held_back` are generators that maintainer scripts would start again and again: programs replaced by a
     no-op while packages are installed, run once as a step of their own. `leftovers` are globs of what
-    installation leaves behind and an image must not carry."""
+    installation leaves behind and an image must not carry. `purl_namespace` is the vendor's name in package URLs; None:
+    the ID of the image's os-release(5)."""
 
     os: str
     dist: str
@@ -87,6 +88,7 @@ class Distribution:
     sudo_group: str
     leftovers: tuple[str, ...]
     first_boot: tuple[FirstBootFile, ...]
+    purl_namespace: str | None
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,7 @@ class _Distribution(_Section):
     initrd: _Initrd
     leftovers: list[Glob]
     first_boot: list[_FirstBootFile]
+    purl_namespace: Word | None = None
     architectures: dict[Word, _Architecture]
 
 
@@ -166,6 +167,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
         sudo_group=common.sudo_group,
         leftovers=tuple(common.leftovers),
         first_boot=tuple(FirstBootFile(file.when, file.path, file.content) for file in common.first_boot),
+        purl_namespace=common.purl_namespace,
     )
 
 

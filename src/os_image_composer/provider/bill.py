@@ -90,6 +90,7 @@ class WriteBill:
     result: ClassVar[Kind] = Kind.TREE
 
     family: str
+    purl_namespace: str | None
     image: str
     image_version: str
     arch: str
@@ -112,7 +113,7 @@ class WriteBill:
         self, family: PackageFamily, installed: tuple[InstalledPackage, ...], release: dict[str, str], licences: Any
     ) -> Bill:
         vendor, number = release.get("ID", "linux"), release.get("VERSION_ID", "")
-        purls = {package: family.purl(package, vendor, number) for package in installed}
+        purls = {package: family.purl(package, self.purl_namespace or vendor, number) for package in installed}
         declared = {(p.name, p.version, p.arch): p for p in self.packages}
         by_name: dict[str, str] = {}
         for package, purl in purls.items():

@@ -137,6 +137,7 @@ def _bill(
     licences = Step("licences", ReadLicences(distribution.family), all_of("lower", layers))
     action = WriteBill(
         family=distribution.family,
+        purl_namespace=distribution.purl_namespace,
         image=spec.name,
         image_version=spec.version,
         arch=spec.target.arch,
