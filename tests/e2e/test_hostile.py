@@ -7,6 +7,7 @@ import signal
 import tarfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from support import hostile_mirror as faults
 from support.deb_repository import SigningKey
 from support.families import FAMILIES
 from support.hostile_mirror import HostileMirror, entry, hostile_mirror, package_with
+from support.rpm_package import MadeRpm, rpm
 
 
 @pytest.fixture(autouse=True)
@@ -173,12 +175,15 @@ def test_package_that_reaches_out_of_its_root_stops_the_build(
     assert [name for name in mirror.kept() if name.startswith(("work/", "cache/store/trees"))] == []
 
 
-@only_deb
+# A package of each family that a build fetches first: an image tool, and one that the first environment is made of.
+EARLY = {"deb": "mtools", "rpm": "rpm"}
+
+
 @pytest.mark.parametrize("fault", ["changed", "longer", "truncated", "absent"])
 def test_package_that_is_not_what_was_signed_stops_the_build_and_is_not_kept(
     mirror: HostileMirror, capsys: pytest.CaptureFixture[str], fault: str
 ) -> None:
-    path = mirror.data.package_file("mtools")
+    path = mirror.data.package_file(EARLY[mirror.data.family])
     data = path.read_bytes()
     digest = hashlib.sha256(data).hexdigest()
     path.unlink()
@@ -187,6 +192,73 @@ def test_package_that_is_not_what_was_signed_stops_the_build_and_is_not_kept(
     wanted = {"changed": "wrong-bytes", "longer": "too-large", "truncated": "mirror-unavailable", "absent": "not-found"}
     refused(mirror, capsys, wanted[fault], "build")
     assert not [name for name in mirror.kept() if name.startswith("work/") or f"sha256/{digest[:2]}/{digest}" in name]
+
+
+def header_changed(made: MadeRpm, key: SigningKey) -> bytes:
+    return made.signed(key).replace(b"linux", b"Linux", 1)
+
+
+def header_changed_with_its_digest(made: MadeRpm, key: SigningKey) -> bytes:
+    return made.data(made.signature(key), header=replace(made, license="Other").header(made.payload()))
+
+
+def payload_changed(made: MadeRpm, key: SigningKey) -> bytes:
+    return made.data(made.signature(key), payload=made.payload()[::-1])
+
+
+def signed_by_another(made: MadeRpm, key: SigningKey) -> bytes:
+    return made.signed(SigningKey("Another repository's"))
+
+
+def unsigned(made: MadeRpm, key: SigningKey) -> bytes:
+    return made.data()
+
+
+def signature_of_another_package(made: MadeRpm, key: SigningKey) -> bytes:
+    return made.data(replace(made, release="2").signature(key))
+
+
+def another_package(made: MadeRpm, key: SigningKey) -> bytes:
+    return replace(made, version="0.9").signed(key)
+
+
+@only_rpm
+@pytest.mark.parametrize(
+    ("reference", "spoil"),
+    [
+        ("header-changed", header_changed),
+        ("bad-signature", header_changed_with_its_digest),
+        ("payload-changed", payload_changed),
+        ("unknown-signer", signed_by_another),
+        ("package-not-signed", unsigned),
+        ("bad-signature", signature_of_another_package),
+        ("wrong-package", another_package),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_package_that_its_repository_did_not_sign_stops_the_build_though_metadata_name_it(
+    mirror: HostileMirror,
+    capsys: pytest.CaptureFixture[str],
+    reference: str,
+    spoil: Callable[[MadeRpm, SigningKey], bytes],
+) -> None:
+    """The index is validly signed and has the right checksum of these bytes."""
+    (made,) = [p for p in mirror.repository.packages if p.name == "rpm"]
+    mirror.repository.replaced["rpm"] = spoil(made, mirror.repository.key)
+    mirror.repository.write()
+    said = refused(mirror, capsys, reference, "build")
+    assert "rpm" in said
+    assert [name for name in mirror.kept() if name.startswith(("work/", "cache/store/trees"))] == []
+
+
+@only_rpm
+@pytest.mark.parametrize("path", ["/../outside", "/usr/../../outside", "//outside/../../outside"])
+def test_signed_package_with_a_path_that_leads_out_stops_the_build(
+    mirror: HostileMirror, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    mirror.replace(rpm("rpm", arch="x86_64", files={path: b"x"}))
+    assert "rpm 1.0-1 is not a usable package" in refused(mirror, capsys, "bad-package", "build")
+    assert not list(mirror.folder.rglob("outside"))
 
 
 HOSTILE_TEMPLATES = {

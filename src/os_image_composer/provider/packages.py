@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from os_image_composer.build.events import Listener
 from os_image_composer.chroot.services import PackageFile
+from os_image_composer.errors import MetadataError
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import PackageFamily
 from os_image_composer.ospackage.fetch import fetch_packages
@@ -28,7 +30,8 @@ class _Content:
     family: PackageFamily
 
     def open(self) -> BinaryIO:
-        return self.family.open_content(self.path)
+        with _named(self.name, self.path):
+            return self.family.open_content(self.path)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,16 @@ class Source:
     family: PackageFamily
     repository: Repository
     keyring: Callable[[], Keyring]
+
+
+@contextmanager
+def _named(name: str, path: Path) -> Iterator[None]:
+    """Files of the cache are named after their digests, which tells nobody which package is meant."""
+    try:
+        yield
+    except MetadataError as error:
+        error.message = error.message.replace(path.name, name)
+        raise
 
 
 class LockedPackages:
@@ -88,7 +101,8 @@ class LockedPackages:
         if package.sha256 not in self._checked:
             source = self._source(package)
             path = self.cache.path(package.sha256)
-            source.family.check_package(path, package, source.repository, source.keyring)
+            with _named(f"{package.name} {package.version}", path):
+                source.family.check_package(path, package, source.repository, source.keyring)
             self._checked.add(package.sha256)
 
     def _source(self, package: LockedPackage) -> Source:
