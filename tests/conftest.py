@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from support.lookalike.made import Lookalikes, make
+
 _LATE = ("build", "boot", "matrix")
 
 
@@ -15,3 +17,9 @@ def _turn(item: pytest.Item) -> int:
     if "gates" in item.path.parts:
         return 0
     return 1 + max((i + 1 for i, name in enumerate(_LATE) if item.get_closest_marker(name)), default=0)
+
+
+@pytest.fixture(scope="session")
+def lookalikes(tmp_path_factory: pytest.TempPathFactory) -> Lookalikes:
+    """Look-alikes of the vendors' RPM repositories, signed with keys of this run."""
+    return make(tmp_path_factory.mktemp("lookalikes"))

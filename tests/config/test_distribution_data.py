@@ -27,7 +27,8 @@ def copy(data: Path, tmp_path: Path) -> Path:
 def test_every_known_target_loads_with_its_default_template(data: Path) -> None:
     targets = known_targets(data)
     offered = {(t.dist, t.arch, t.image_type) for t in targets}
-    assert offered >= {("debian12", "x86_64", "raw"), ("debian13", "x86_64", "raw"), ("elxr12", "x86_64", "raw")}
+    assert offered >= {(dist, "x86_64", "raw") for dist in ("azl3", "debian12", "debian13", "elxr12", "emt3")}
+    assert offered >= {(dist, "aarch64", "raw") for dist in ("azl3", "emt3")}
     for target in targets:
         distribution = load_distribution(target.os, target.dist, target.arch, data)
         assert (distribution.os, distribution.dist, distribution.arch) == (target.os, target.dist, target.arch)

@@ -15,6 +15,7 @@ image: {name: test, version: "1.0"}
 target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
 """
 SYSTEM = HEAD + "systemConfig:\n"
+SYSTEMS = "there is azure-linux, debian, edge-microvisor-toolkit, wind-river-elxr"
 
 
 def user(fields: str) -> str:
@@ -237,10 +238,10 @@ def test_a_template_without_a_target_is_one_finding_and_not_a_crash(write: Write
 @pytest.mark.parametrize(
     ("old", "new", "hint"),
     [
-        ("os: debian", "os: ▸debain", "did you mean 'debian'? there is debian, wind-river-elxr"),
+        ("os: debian", "os: ▸debain", f"did you mean 'debian'? {SYSTEMS}"),
         ("dist: debian13", "dist: ▸debain13", "did you mean 'debian13'? there is debian12, debian13"),
         ("arch: x86_64", "arch: ▸armv7hl", "there is x86_64"),
-        ("os: debian", "os: ▸../../etc", "there is debian, wind-river-elxr"),
+        ("os: debian", "os: ▸../../etc", SYSTEMS),
     ],
 )
 def test_an_unknown_target_names_what_there_is(marked: Marked, old: str, new: str, hint: str) -> None:

@@ -1,6 +1,7 @@
-"""Debian 12, and eLxr 12 from a look-alike of its repository: what differs from Debian 13 is data, and both boot.
+"""Debian 12, and the distributions of other vendors from look-alikes of their repositories: what differs from Debian 13
+is data.
 
-Nothing here says anything about the vendor's own repository: see docs/elxr.md.
+Nothing here says anything about the vendors' own repositories: see docs/elxr.md and docs/rpm.md.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.ospackage.lock_file import parse_lock
+from support.deb_repository import served
 from support.look_alike import LookAlike, elxr_look_alike
+from support.lookalike.made import Lookalikes
 from support.workshop import CHECKOUT, Workshop
 
 pytestmark = pytest.mark.build
 
 SAMPLES = sorted((CHECKOUT / "image-templates").glob("*.yml"))
+RPM_SAMPLES = [path for path in SAMPLES if path.name.startswith(("azl3", "emt3"))]
+DEB_SAMPLES = [path for path in SAMPLES if path not in RPM_SAMPLES]
 # Under TCG, on two busy cores; a quiet machine takes a third.
 SECONDS = 600
 
@@ -37,6 +42,15 @@ def elxr(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with elxr_look_alike(folder, workshop.settings()) as repository:
         (folder / "settings.yml").write_text(repository.settings_text())
         yield Elxr(repository, folder / "settings.yml")
+
+
+@pytest.fixture(scope="session")
+def rpm_settings(lookalikes: Lookalikes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Settings with which Azure Linux 3 and Edge Microvisor Toolkit 3 are built from the look-alikes."""
+    file = tmp_path_factory.mktemp("rpm") / "settings.yml"
+    with served(lookalikes.root) as server:
+        file.write_text(lookalikes.settings_text(server.url))
+        yield file
 
 
 def build(workshop: Workshop, sample: str, *settings: str) -> Path:
@@ -58,7 +72,13 @@ def elxr12_image(workshop: Workshop, elxr: Elxr) -> Path:
     return build(workshop, "elxr12-x86_64-minimal-raw.yml", "--config", str(elxr.settings))
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("sample", RPM_SAMPLES, ids=lambda path: path.stem)
+def test_every_sample_of_a_look_alike_is_planned(workshop: Workshop, rpm_settings: Path, sample: Path) -> None:
+    done = workshop.run("--config", str(rpm_settings), "plan", str(sample))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("sample", DEB_SAMPLES, ids=lambda path: path.stem)
 def test_every_sample_is_planned(workshop: Workshop, elxr: Elxr, sample: Path) -> None:
     done = workshop.run("--config", str(elxr.settings), "plan", str(sample))
     assert done.returncode == 0, done.stderr

@@ -197,7 +197,7 @@ _PACKAGE: Mapping[str, Reader[Any]] = {
 _REPOSITORY: Mapping[str, Reader[Any]] = {
     "name": _text(_PATH, "a repository's name"),
     "url": _url,
-    "suite": _text(_PATH, "a suite"),
+    "suite": _text(f"(?:{_PATH})?", "a suite"),  # empty where a repository is not divided into suites
     "date": _number(_LAST_TIME),
     "valid_until": _or_none(_number(_LAST_TIME)),
     "metadata_sha256": _SHA256,

@@ -6,6 +6,7 @@ One class serves every distribution; what differs is data, and the package famil
 from __future__ import annotations
 
 import functools
+import os
 import secrets
 import shutil
 from dataclasses import dataclass, replace
@@ -174,6 +175,7 @@ class Provider:
 
     def build_image(self, preparation: Preparation) -> Published:
         """Run the plan and publish what it gives. Raises ComposerError; then nothing is published."""
+        self._check_machine()
         started = self.services.clock.elapsed()
         name = secrets.token_hex(8)
         sandbox, store = self.workplace(preparation.lock, name)
@@ -196,6 +198,16 @@ class Provider:
                 )
                 outcome = placed_in_template(preparation.spec, execution.run)
             return self.post_process(preparation, outcome, shelf, self.services.clock.elapsed() - started)
+
+    def _check_machine(self) -> None:
+        """Raises UsageError for an architecture whose programs this machine does not run."""
+        machine = os.uname().machine
+        if self.target.arch != machine:
+            raise UsageError(
+                "not-built-yet",
+                f"images for {self.target.arch} are not built on {machine} yet",
+                cause="programs of the image's packages run during the build",
+            )
 
     def post_process(self, preparation: Preparation, outcome: Outcome, shelf: Shelf, seconds: float) -> Published:
         """Put image, bills of materials and manifest into the output folder, all or none."""

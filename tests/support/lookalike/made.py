@@ -19,6 +19,8 @@ from support.lookalike.repository import RsaKey, publish
 AZL3 = "azurelinux/3.0/prod/base/x86_64"
 EMT3 = "files-edge-orch/microvisor/rpms/3.0/base"
 PROBES = "azurelinux/3.0/prod/extended/x86_64"
+# What the distributions' data call those that they read.
+NAMES = {AZL3: "azurelinux-base", EMT3: "edge-base"}
 _PROVIDES, _REQUIRES = 1047, 1049
 _SONAME = re.compile(r"^\S+\.so[^ ]*\(.*\)")
 
@@ -35,6 +37,16 @@ class Lookalikes:
         keyring = self.root / path / "RPM-GPG-KEY"
         fingerprint = self.keys[path].fingerprint.upper()
         return Repository(path, (f"{url}/{path}",), (), (), (fingerprint,), (keyring,), priority)
+
+    def settings_text(self, url: str) -> str:
+        """Settings with which the distributions' data, unchanged, are built from here; `url` serves `root`."""
+        mirrors = "".join(f"  {name}: {url}/{path}\n" for path, name in NAMES.items())
+        trust = "".join(
+            f"  {name}: {{fingerprints: [{self.keys[path].fingerprint.upper()}], "
+            f"keyring: {self.root / path / 'RPM-GPG-KEY'}}}\n"
+            for path, name in NAMES.items()
+        )
+        return f"mirrors:\n{mirrors}repositories:\n{trust}"
 
 
 def cache_folder() -> Path:

@@ -23,11 +23,12 @@ _GROUPS = {"messagebus": 101, "_ssh": 103, "input": 104, "sgx": 105, "kvm": 106,
     "systemd-network": 998,
     "systemd-resolve": 997,
     "crontab": 108,
+    "wheel": 109,
 }
 _CORE = """
 filesystem system-setup base-files base-passwd bash bsdutils coreutils dash dbus debianutils diffutils e2fsprogs
 findutils grep gzip hostname iproute2 kmod libc-bin libpam-modules libpam-runtime login mawk mount ncurses-base
-passwd procps sed systemd systemd-sysv tar udev util-linux
+passwd procps sed sudo systemd systemd-sysv tar tzdata udev util-linux
 """
 _CONTAINER = """
 setup filesystem system-setup bash dash coreutils findutils grep sed gzip tar util-linux libc-bin rpm
@@ -107,6 +108,7 @@ def system_setup() -> Recipe:
     enabled = "".join(f"enable {unit}\n" for unit in (*presets, "systemd-resolved.service"))
     recipe.file("/usr/lib/systemd/system-preset/10-system.preset", enabled)
     recipe.file("/usr/lib/systemd/system-preset/99-default-disable.preset", "disable *\n")
+    recipe.file("/etc/sudoers.d/wheel", "%wheel ALL=(ALL:ALL) ALL\n", 0o440)  # in the vendor's own sudoers
     for name in ("filesystem", "libc-bin", "coreutils", "dash"):
         recipe.add("Requires", name).add("Requires(posttrans)", name)
     recipe.add("Requires", "/usr/bin/sh", "/usr/sbin/ldconfig", "(mawk if dracut-core)")
