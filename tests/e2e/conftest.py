@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from support.facts import write_facts_template
+from support.facts import PACKAGES, write_facts_template
+from support.look_alike import LookAlike, elxr_look_alike
 from support.workshop import TEMPLATE, Workshop, remove_workshop
 
 
@@ -31,3 +32,10 @@ def facts_template(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory)
     done = workshop.run("build", str(template))
     assert done.returncode == 0, done.stdout + done.stderr
     return template
+
+
+@pytest.fixture(scope="session")
+def elxr(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LookAlike]:
+    """A look-alike of the vendor's repository, with what the facts template asks for too."""
+    with elxr_look_alike(tmp_path_factory.mktemp("elxr"), workshop.settings(), PACKAGES) as repository:
+        yield repository

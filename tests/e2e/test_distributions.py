@@ -7,15 +7,13 @@ Nothing here says anything about the vendors' own repositories: see docs/elxr.md
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from os_image_composer.ospackage.lock_file import parse_lock
 from support.deb_repository import served
-from support.look_alike import LookAlike, elxr_look_alike
+from support.look_alike import LookAlike
 from support.lookalike.made import Lookalikes
 from support.workshop import CHECKOUT, Workshop
 
@@ -26,22 +24,6 @@ RPM_SAMPLES = [path for path in SAMPLES if path.name.startswith(("azl3", "emt3")
 DEB_SAMPLES = [path for path in SAMPLES if path not in RPM_SAMPLES]
 # Under TCG, on two busy cores; a quiet machine takes a third.
 SECONDS = 600
-
-
-@dataclass(frozen=True)
-class Elxr:
-    """The look-alike, and the settings file that makes a build use it."""
-
-    repository: LookAlike
-    settings: Path
-
-
-@pytest.fixture(scope="session")
-def elxr(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Elxr]:
-    folder = tmp_path_factory.mktemp("elxr")
-    with elxr_look_alike(folder, workshop.settings()) as repository:
-        (folder / "settings.yml").write_text(repository.settings_text())
-        yield Elxr(repository, folder / "settings.yml")
 
 
 @pytest.fixture(scope="session")
@@ -67,7 +49,7 @@ def debian12_image(workshop: Workshop) -> Path:
 
 
 @pytest.fixture(scope="session")
-def elxr12_image(workshop: Workshop, elxr: Elxr) -> Path:
+def elxr12_image(workshop: Workshop, elxr: LookAlike) -> Path:
     """From the OS default template as it is shipped: the sample adds a user."""
     return build(workshop, "elxr12-x86_64-minimal-raw.yml", "--config", str(elxr.settings))
 
@@ -79,7 +61,7 @@ def test_every_sample_of_a_look_alike_is_planned(workshop: Workshop, rpm_setting
 
 
 @pytest.mark.parametrize("sample", DEB_SAMPLES, ids=lambda path: path.stem)
-def test_every_sample_is_planned(workshop: Workshop, elxr: Elxr, sample: Path) -> None:
+def test_every_sample_is_planned(workshop: Workshop, elxr: LookAlike, sample: Path) -> None:
     done = workshop.run("--config", str(elxr.settings), "plan", str(sample))
     assert done.returncode == 0, done.stderr
     steps = [line.split()[0] for line in done.stdout.splitlines() if line]
@@ -101,13 +83,13 @@ def test_minimal_image_boots_to_a_login_without_a_failed_unit(
     assert done.returncode == 0
 
 
-def test_elxr12_is_made_of_the_look_alike_alone(workshop: Workshop, elxr: Elxr, elxr12_image: Path) -> None:
+def test_elxr12_is_made_of_the_look_alike_alone(workshop: Workshop, elxr: LookAlike, elxr12_image: Path) -> None:
     assert elxr12_image.is_file()
     (lock,) = (parse_lock(path.read_text()) for path in (workshop.cache / "locks").glob("elxr12-minimal-*.lock"))
     (source,) = {package.repository for package in lock.sets["image"].packages()}
     assert source == "elxr/aria"
     (repository,) = [repository for repository in lock.repositories if repository.name == source]
-    assert (repository.url, repository.signers) == (elxr.repository.url, (elxr.repository.fingerprint.lower(),))
+    assert (repository.url, repository.signers) == (elxr.url, (elxr.fingerprint.lower(),))
     installed = {package.name: package.version for package in lock.sets["image"].packages()}
-    assert installed.items() <= elxr.repository.versions.items()
+    assert installed.items() <= elxr.versions.items()
     assert {"elxr-archive-keyring", "uefi-ext4", "policykit-1", "systemd-boot", "dracut"} <= installed.keys()

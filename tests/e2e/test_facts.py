@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
@@ -17,14 +16,31 @@ Made = pytest.TempPathFactory
 SECONDS = 700
 
 
-@pytest.fixture(scope="module", params=["debian13", pytest.param("debian12", marks=pytest.mark.matrix)])
-def facts(request: pytest.FixtureRequest, workshop: Workshop, facts_template: Path, tmp_path_factory: Made) -> Facts:
-    dist = request.param
-    if dist != "debian13":
-        done = workshop.run("build", str(write_facts_template(tmp_path_factory.mktemp(dist), dist=dist)))
+NETWORKD, NETPLAN = "systemd-networkd", "netplan"
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("debian", "debian13", NETWORKD),
+        pytest.param(("debian", "debian13", NETPLAN), marks=pytest.mark.matrix),
+        pytest.param(("debian", "debian12", NETWORKD), marks=pytest.mark.matrix),
+        pytest.param(("wind-river-elxr", "elxr12", NETWORKD), marks=pytest.mark.matrix),
+    ],
+    ids=lambda made: "-".join(made[1:]),
+)
+def facts(request: pytest.FixtureRequest, workshop: Workshop, tmp_path_factory: Made) -> Facts:
+    os, dist, backend = request.param
+    if (dist, backend) == ("debian13", NETWORKD):
+        request.getfixturevalue("facts_template")
+    else:
+        template = write_facts_template(tmp_path_factory.mktemp(dist), os, dist, backend)
+        # The settings make a difference only where the look-alike is the mirror.
+        settings = ["--config", str(request.getfixturevalue("elxr").settings)] if dist == "elxr12" else []
+        done = workshop.run(*settings, "build", str(template))
         assert done.returncode == 0, done.stdout + done.stderr
-    image = workshop.work / f"debian-{dist}-x86_64" / "imagebuild" / "facts" / "facts-1.0.raw"
-    return boot_facts(image, SECONDS)
+    image = workshop.work / f"{os}-{dist}-x86_64" / "imagebuild" / backend / "facts-1.0.raw"
+    return boot_facts(image, backend, SECONDS)
 
 
 def test_system_runs_and_no_unit_failed(facts: Facts) -> None:
@@ -36,6 +52,12 @@ def test_host_name_zone_and_language_are_the_templates(facts: Facts) -> None:
     assert facts.lines("hostname") == ["edge-01.example.org"] * 3
     assert facts.lines("zone") == ["Europe/Berlin", "14:00"]
     assert facts.lines("locale") == ["LANG=de_DE.UTF-8", "Oktober"]
+
+
+def test_keyboard_is_the_templates_on_the_console_too(facts: Facts) -> None:
+    assert re.search(r"X11 Layout: de\n.*X11 Variant: nodeadkeys", facts.text("keyboard"), re.DOTALL)
+    # Where others have y.
+    assert re.search(r"^keycode +21 = \+z", facts.text("keyboard"), re.MULTILINE)
 
 
 def test_users_have_their_numbers_homes_and_shells(facts: Facts) -> None:
@@ -82,7 +104,8 @@ def test_networkd_takes_the_files_and_configures_both_interfaces(facts: Facts) -
     assert links["dummy0"] == "configured"
     assert [state for name, state in links.items() if name.startswith("e")] == ["configured"]
     files = re.findall(r"Network File: (\S+)", facts.text("link"))
-    assert files == ["/etc/systemd/network/11-dummy0.network", "/etc/systemd/network/10-uplink.network"]
+    folder, prefix = ("/run", "10-netplan-") if facts.backend == NETPLAN else ("/etc", "")
+    assert files == [f"{folder}/systemd/network/{prefix}{name}.network" for name in ("11-dummy0", "10-uplink")]
     assert ".network" not in facts.text("network-warnings")
     addresses = {line.split()[0]: line for line in facts.lines("addresses")}
     assert "192.0.2.10/24" in addresses["dummy0"]
@@ -114,5 +137,12 @@ def test_files_have_their_owners_and_none_is_swept_away(facts: Facts) -> None:
         "640 ada:app /srv/secret",
         "644 ada:ada /home/ada/.config/app/rc",
         "644 root:root /var/log/kept.log",
+    ]
+    # The tool may be executed; the folders were made for it.
+    assert facts.lines("tree") == [
+        "755 ada:ada tree",
+        "755 ada:ada tree/below",
+        "755 ada:ada tree/below/tool",
+        "644 ada:ada tree/note",
     ]
     assert facts.lines("machine-id") == ["33"]

@@ -24,6 +24,7 @@ PORT = "/dev/ttyS1"
 END = "end"
 # Beside the system's own network: netplan's program must accept the file that would be written for it.
 NETPLAN_ROOT = "/usr/share/facts"
+PACKAGES = ("console-setup", "iproute2", "locales", "netplan.io", "openssh-server", "sudo", "tzdata")
 
 STATIC = Interface(
     name="dummy0",
@@ -41,6 +42,7 @@ PROBES = (
     Probe("hostname", "hostname; hostname --fqdn; cat /etc/hostname"),
     Probe("zone", "timedatectl show --property=Timezone --value; date -d '2026-07-01 12:00 UTC' +%H:%M"),
     Probe("locale", "systemctl show-environment | grep ^LANG=; su -l ada -c 'date -d 2026-10-01 +%B'"),
+    Probe("keyboard", "localectl status; dumpkeys -C /dev/tty1 | grep '^keycode *21 '"),
     Probe("passwd", "getent passwd ada bob app kiosk root"),
     Probe("password-status", "for u in ada bob app kiosk root; do passwd --status $u; done"),
     Probe("groups", "for u in ada bob; do id -nG $u | tr ' ' '\\n' | sort | tr '\\n' ' '; echo; done"),
@@ -63,14 +65,16 @@ PROBES = (
     Probe("netplan", f"netplan generate --root-dir {NETPLAN_ROOT} && cat {NETPLAN_ROOT}/run/systemd/network/*"),
     Probe("mounts", "findmnt --real --noheadings --list --output TARGET,FSTYPE; findmnt --verify"),
     Probe("files", "stat -c '%a %U:%G %n' /srv/secret /home/ada/.config/app/rc /var/log/kept.log"),
+    Probe("tree", "cd /srv && find tree -printf '%m %u:%g %p\\n' | sort -k3"),
     Probe("machine-id", "wc -c </etc/machine-id"),
 )
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Answers by the name of the probe."""
+    """Answers by the name of the probe, of an image with this backend of the network."""
 
+    backend: str
     answers: dict[str, Answer]
 
     def lines(self, name: str) -> list[str]:
@@ -83,8 +87,10 @@ class Facts:
         return self.answers[name].output
 
 
-def write_facts_template(folder: Path, os: str = "debian", dist: str = "debian13") -> Path:
-    """The template and the files that it names."""
+def write_facts_template(
+    folder: Path, os: str = "debian", dist: str = "debian13", backend: str = "systemd-networkd"
+) -> Path:
+    """The template and the files that it names. The configuration is named after the network's backend."""
     folder.mkdir(parents=True, exist_ok=True)
     key = folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key)], check=True)
@@ -93,13 +99,27 @@ def write_facts_template(folder: Path, os: str = "debian", dist: str = "debian13
     (folder / "dummy.netdev").write_text("[NetDev]\nName=dummy0\nKind=dummy\n")
     (folder / "netplan.yaml").write_text(netplan_file((STATIC,)).text)
     (folder / "text").write_text("text\n")
+    (folder / "tree/below").mkdir(parents=True)
+    (folder / "tree/below/tool").write_text("#!/bin/sh\n")
+    (folder / "tree/below/tool").chmod(0o755)
+    (folder / "tree/note").write_text("note\n")
     template = folder / "facts.yml"
     public = key.with_suffix(".pub").read_text().strip()
-    template.write_text(_TEMPLATE.format(os=os, dist=dist, key=public, password=PASSWORD, netplan=NETPLAN_ROOT))
+    template.write_text(
+        _TEMPLATE.format(
+            os=os,
+            dist=dist,
+            backend=backend,
+            packages=", ".join(PACKAGES),
+            key=public,
+            password=PASSWORD,
+            netplan=NETPLAN_ROOT,
+        )
+    )
     return template
 
 
-def boot_facts(image: Path, seconds: float) -> Facts:
+def boot_facts(image: Path, backend: str, seconds: float) -> Facts:
     """Boot `image` and hear it out: until its unit has said all, or for so many seconds."""
     clock, answers = SystemClock(), dict[str, Answer]()
     with run_guest(image, Machine(), clock) as guest:
@@ -113,7 +133,7 @@ def boot_facts(image: Path, seconds: float) -> Facts:
             time.sleep(0.5)
         console = guest.console.lines
     assert END in answers, "\n".join(["the system did not say all of it", *answers, *console[-40:]])
-    return Facts(answers)
+    return Facts(backend, answers)
 
 
 def _script() -> str:
@@ -143,11 +163,12 @@ _TEMPLATE = """\
 image: {{name: facts, version: "1.0"}}
 target: {{os: {os}, dist: {dist}, arch: x86_64, imageType: raw}}
 systemConfig:
-  name: facts
+  name: {backend}
   hostname: edge-01.example.org
   timezone: Europe/Berlin
   locale: de_DE.UTF-8
-  packages: [locales, netplan.io, openssh-server, sudo]
+  keyboard: {{layout: de, variant: nodeadkeys}}
+  packages: [{packages}]
   groups:
     - {{name: app, gid: 2000}}
   users:
@@ -163,6 +184,7 @@ systemConfig:
     - {{name: app, shell: /usr/sbin/nologin}}
     - {{name: kiosk, password: {password}, hash_algo: bcrypt, startupScript: /usr/bin/id}}
   network:
+    backend: {backend}
     interfaces:
       - {{name: uplink, macAddress: "52:54:00:12:34:56", dhcp4: true}}
       - name: dummy0
@@ -182,4 +204,5 @@ systemConfig:
     - {{local: text, final: /srv/secret, mode: "0640", owner: ada, group: app}}
     - {{local: text, final: /home/ada/.config/app/rc, owner: ada}}
     - {{local: text, final: /var/log/kept.log}}
+    - {{local: tree, final: /srv/tree, owner: ada}}
 """

@@ -4,7 +4,7 @@ Its packages are Debian 12's, chosen, fetched and verified by the product itself
 not have: these are made here and hold a note. The key is a new one each time. Nothing of it comes from the vendor.
 
 with elxr_look_alike(folder, settings) as look_alike:
-    look_alike.settings_text()   # what a user writes into the settings file to build from it
+    look_alike.settings   # what a user writes into the settings file to build from it
 """
 
 from __future__ import annotations
@@ -36,17 +36,14 @@ NOT_IN_DEBIAN = ("elxr-archive-keyring", "uefi-ext4")
 
 @dataclass(frozen=True)
 class LookAlike:
-    """`url` is where it is served; `keyring` holds the key that signs it; `versions` are its packages'."""
+    """`url` is where it is served; `keyring` holds the key that signs it; `versions` are its packages'. `settings` is a
+    settings file with which the distribution's data, unchanged, are built from here."""
 
     url: str
     keyring: Path
     fingerprint: str
     versions: dict[str, str]
-
-    def settings_text(self) -> str:
-        """Settings with which the distribution's data, unchanged, are built from here."""
-        trust = f"{{fingerprints: [{self.fingerprint}], keyring: {self.keyring}}}"
-        return f"mirrors: {{elxr: '{self.url}'}}\nrepositories: {{elxr: {trust}}}\n"
+    settings: Path
 
 
 @contextmanager
@@ -73,7 +70,10 @@ def elxr_look_alike(folder: Path, settings: Settings, more: Sequence[str] = ()) 
     versions = {package.name: package.version for package, _ in from_debian}
     versions |= {package.fields["Package"]: package.fields["Version"] for package in made}
     with served(repository.root) as server:
-        yield LookAlike(server.url, repository.keyring, key.fingerprint.upper(), versions)
+        fingerprint, user_settings = key.fingerprint.upper(), folder / "settings.yml"
+        trust = f"{{fingerprints: [{fingerprint}], keyring: {repository.keyring}}}"
+        user_settings.write_text(f"mirrors: {{elxr: '{server.url}'}}\nrepositories: {{elxr: {trust}}}\n")
+        yield LookAlike(server.url, repository.keyring, fingerprint, versions, user_settings)
 
 
 def _made(name: str, key: SigningKey) -> MadePackage:

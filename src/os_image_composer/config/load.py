@@ -10,6 +10,7 @@ from pathlib import Path
 from os_image_composer.config import spec
 from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.findings import Location, check, failure, key_path, where
+from os_image_composer.config.folders import faults_in_folder
 from os_image_composer.config.layout import check_layout
 from os_image_composer.config.merge import merge_templates, origins
 from os_image_composer.config.nearest import allowed_values, did_you_mean
@@ -180,15 +181,24 @@ def _files(merged: MappingNode) -> Iterator[Finding]:
         if local is None or "\0" in local:
             continue
         path = local_file(local, origin)
+        final = (_text_at(item, "final") if isinstance(item, MappingNode) else None) or ""
         try:
             mode = path.stat().st_mode
+            faults = list(faults_in_folder(path, final)) if stat.S_ISDIR(mode) else []
         except OSError as error:
             message = f"the file to copy, '{path}', cannot be read: {error.strerror}"
             hint = "a relative path begins at the template's folder"
             yield Finding("no-such-file", message, origin, hint)
         else:
-            if not stat.S_ISREG(mode):
-                yield Finding("not-a-file", f"what is to be copied, '{path}', is not a regular file", origin)
+            yield from (Finding(reference, message, origin, hint) for reference, message, hint in faults)
+            if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+                yield Finding("not-a-file", f"what is to be copied, '{path}', is neither a file nor a folder", origin)
+            elif final == "/" and not stat.S_ISDIR(mode):
+                yield Finding("wrong-value", "'/' is not a file", where(item, ("final",)), "give the file's whole path")
+            elif stat.S_ISDIR(mode) and isinstance(item, MappingNode) and item.get("mode") is not None:
+                message = "a folder's files have modes of their own: 0755 for what its owner may execute, else 0644"
+                hint = "name a file that needs another mode as an item of its own, after this one"
+                yield Finding("wrong-value", message, where(item, ("mode",)), hint)
 
 
 def _disk(merged: MappingNode) -> tuple[Finding, ...]:

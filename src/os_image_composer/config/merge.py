@@ -168,4 +168,6 @@ RULES: Mapping[str, Rule] = {
     "systemConfig.services": _unit_states,
     "systemConfig.additionalFiles": _keyed_by("final"),
     "systemConfig.fde": _replace,
+    # Another layout has other variants.
+    "systemConfig.keyboard": _replace,
 }

@@ -134,6 +134,16 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Keyboard:
+    """Names of XKB (keyboard(5)), several divided by commas; empty text where there is none."""
+
+    layout: str
+    variant: str
+    model: str
+    options: str
+
+
+@dataclass(frozen=True)
 class ServiceStates:
     """Units by their whole names."""
 
@@ -145,13 +155,15 @@ class ServiceStates:
 @dataclass(frozen=True)
 class AdditionalFile:
     """A file of the build host (`local`, absolute) that is copied to `final` (absolute, in the image). `mode` None is
-    that of the file, reduced to 0755 or 0644; `owner` and `group` are names or numbers of the image."""
+    that of the file, reduced to 0755 or 0644; `owner` and `group` are names or numbers of the image. `folder` is where
+    the folder went that it was copied with: what must be made of the image's folders from there on is its owner's."""
 
     local: Path
     final: str
     mode: int | None
     owner: str | None
     group: str | None
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +209,7 @@ class ImageSpec:
     hostname: str | None
     timezone: str | None
     locale: str | None
+    keyboard: Keyboard | None
     package_groups: tuple[PackageGroup, ...]
     weak_dependencies: bool
     bootloader: Bootloader

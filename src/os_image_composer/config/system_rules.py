@@ -20,6 +20,7 @@ SUFFIXES = ("service", "socket", "timer", "path", "mount", "automount", "swap", 
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,240}")
 LINK_NAME = re.compile(r"[A-Za-z0-9_.*?-]{1,15}")
 HARDWARE_ADDRESS = re.compile(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}")
+KEYBOARD_NAMES = re.compile(r"[A-Za-z0-9_:+-]*(,[A-Za-z0-9_:+-]*){0,15}")
 MODE = re.compile(r"(0o)?0?[0-7]{3,4}")
 # Filled anew whenever the machine starts, so that what an image has there is never seen.
 IN_MEMORY = ("/dev", "/proc", "/run", "/sys", "/tmp")  # noqa: S108
@@ -48,6 +49,13 @@ def locale(value: str) -> str:
     """language[_TERRITORY][.codeset][@modifier], as setlocale(3) has it."""
     if not LOCALE.fullmatch(value):
         raise wrong("wrong-value", f"'{value}' is not a locale's name", "such as en_US.UTF-8 or C.UTF-8")
+    return value
+
+
+def keyboard_names(value: str) -> str:
+    """Names of xkeyboard-config(7), divided by commas; whether they exist, the target's tables say."""
+    if not KEYBOARD_NAMES.fullmatch(value) or not value.strip(","):
+        raise wrong("wrong-value", f"'{value}' is not a keyboard's name", "such as us, de or gb; several with commas")
     return value
 
 
@@ -143,8 +151,8 @@ def owner(value: str) -> str:
 
 
 def additional_file(value: str) -> str:
-    """A place where a file of the image is seen on the running machine."""
-    rules.image_file(value)
+    """A place where a file of the image is seen on the running machine; `/` for a folder."""
+    rules.image_path(value)
     if value == "/etc/machine-id":
         message = "cannot be '/etc/machine-id': each machine makes its own at its first boot"
         raise wrong("wrong-value", message, "systemd.machine_id= on the kernel's command line sets one")

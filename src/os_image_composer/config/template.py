@@ -26,7 +26,12 @@ from os_image_composer.config.section import (
 )
 from os_image_composer.config.template_accounts import GroupTemplate, UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
-from os_image_composer.config.template_system import ConfigurationTemplate, FileTemplate, ServicesTemplate
+from os_image_composer.config.template_system import (
+    ConfigurationTemplate,
+    FileTemplate,
+    KeyboardTemplate,
+    ServicesTemplate,
+)
 
 __all__ = [
     "DiskTemplate",
@@ -214,6 +219,8 @@ class SystemTemplate(Section):
     """The time zone, such as `Europe/Berlin`, from the target's own list of zones."""
     locale: Annotated[str, AfterValidator(system_rules.locale)] | None = None
     """The system's language, such as `en_US.UTF-8`; any but `C.UTF-8` needs a package that has or makes locales."""
+    keyboard: KeyboardTemplate | None = None
+    """The keyboard of the console; needs a package that sets it up (Debian: `console-setup`)."""
     initramfs: Later = None
     """A template for the initrd."""
     packages: Packages = []
@@ -238,7 +245,7 @@ class SystemTemplate(Section):
     services: ServicesTemplate | None = None
     """Which units start at boot. Done last, so it has the last word."""
     additional_files: list[FileTemplate] = []
-    """Files of the build host that are copied into the image."""
+    """Files and folders of the build host that are copied into the image. Of two for one place the later one counts."""
     configurations: list[ConfigurationTemplate] = []
     """Commands that run inside the image, in order."""
 

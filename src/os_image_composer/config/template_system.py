@@ -1,4 +1,4 @@
-"""Services, files and commands, as a template writes them."""
+"""Services, the keyboard, files and commands, as a template writes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from os_image_composer.config import rules, system_rules
 from os_image_composer.config.rules import not_built, wrong
 from os_image_composer.config.section import Section
 
-__all__ = ["ConfigurationTemplate", "FileTemplate", "ServicesTemplate"]
+__all__ = ["ConfigurationTemplate", "FileTemplate", "KeyboardTemplate", "ServicesTemplate"]
 
 Unit = Annotated[str, AfterValidator(system_rules.unit)]
 
@@ -34,15 +34,36 @@ class ServicesTemplate(Section):
         return self
 
 
+class KeyboardTemplate(Section):
+    """Names of XKB, as keyboard(5) has them."""
+
+    layout: Annotated[str, AfterValidator(system_rules.keyboard_names)]
+    """The layout, such as `de`; several with commas, the first of which is used first: `us,ru`."""
+    variant: Annotated[str, AfterValidator(system_rules.keyboard_names)] | None = None
+    """The layout's variant, such as `nodeadkeys`; with several layouts one for each: `,phonetic`."""
+    model: Annotated[str, AfterValidator(system_rules.keyboard_names)] | None = None
+    """The keyboard's model; `pc105` where it is left out."""
+    options: Annotated[str, AfterValidator(system_rules.keyboard_names)] | None = None
+    """Options, divided by commas, such as `grp:alt_shift_toggle,ctrl:nocaps`."""
+
+    @model_validator(mode="after")
+    def one_variant_a_layout(self) -> KeyboardTemplate:
+        if self.variant and self.variant.count(",") > self.layout.count(","):
+            raise wrong("wrong-value", "names more variants than there are layouts", at="variant")
+        return self
+
+
 class FileTemplate(Section):
     local: Annotated[str, AfterValidator(rules.single_line)]
-    """The file on the build host; a relative path begins at the template's folder."""
+    """The file on the build host, or a folder, all of whose files are copied; a relative path begins at the
+    template's folder."""
     final: Annotated[str, AfterValidator(system_rules.additional_file)]
-    """Where it goes in the image."""
+    """Where it goes in the image; a folder can go to `/`."""
     mode: Annotated[str, AfterValidator(system_rules.mode)] | None = None
-    """Its permissions, in octal digits and quotes: `"0640"`; else 0755 for what its owner may execute, 0644."""
+    """Its permissions, in octal digits and quotes: `"0640"`; else 0755 for what its owner may execute, 0644. Not for a
+    folder, whose files differ."""
     owner: Annotated[str, AfterValidator(system_rules.owner)] | None = None
-    """The user that it belongs to, by name or number; `root` where it is left out."""
+    """The user that it belongs to, by name or number, with all below it; `root` where it is left out."""
     group: Annotated[str, AfterValidator(system_rules.owner)] | None = None
     """The group that it belongs to, by name or number; the owner's own, or `root`, where it is left out."""
     stage: Annotated[str, AfterValidator(not_built(lambda value: value == ""))] | None = None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from os_image_composer.config import rules, spec
+from os_image_composer.config.folders import files_in_folder
 from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate
 from os_image_composer.config.template_accounts import UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
-from os_image_composer.config.template_system import FileTemplate, ServicesTemplate
+from os_image_composer.config.template_system import FileTemplate, KeyboardTemplate, ServicesTemplate
 from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode
 from os_image_composer.errors import Origin
 
@@ -24,6 +25,7 @@ def image_spec(
     if disk is None or system is None:
         raise ValueError("the template was not checked")
     target = model.target
+    files, origins = _files(system.additional_files, origins)
     return spec.ImageSpec(
         name=model.image.name,
         version=model.image.version,
@@ -33,6 +35,7 @@ def image_spec(
         hostname=system.hostname or None,
         timezone=system.timezone,
         locale=system.locale,
+        keyboard=_keyboard(system.keyboard),
         package_groups=_package_groups(chain),
         weak_dependencies=bool(system.weak_dependencies),
         bootloader=_bootloader(system),
@@ -41,10 +44,7 @@ def image_spec(
         groups=tuple(spec.Group(group.name, group.gid) for group in system.groups),
         network=_network(system.network),
         services=_services(system.services),
-        additional_files=tuple(
-            _file(file, local_file(file.local, origins[f"systemConfig.additionalFiles[{index}].local"]))
-            for index, file in enumerate(system.additional_files)
-        ),
+        additional_files=files,
         configurations=tuple(
             spec.Configuration(entry.cmd, origins.get(f"systemConfig.configurations[{index}].cmd"))
             for index, entry in enumerate(system.configurations)
@@ -148,9 +148,39 @@ def _services(services: ServicesTemplate | None) -> spec.ServiceStates:
     return spec.ServiceStates(tuple(services.enable), tuple(services.disable), tuple(services.mask))
 
 
-def _file(file: FileTemplate, local: Path) -> spec.AdditionalFile:
-    mode = int(file.mode.removeprefix("0o"), 8) if file.mode else None
-    return spec.AdditionalFile(local, file.final, mode, file.owner, file.group)
+def _keyboard(keyboard: KeyboardTemplate | None) -> spec.Keyboard | None:
+    if keyboard is None:
+        return None
+    model = keyboard.model or "pc105"
+    return spec.Keyboard(keyboard.layout, keyboard.variant or "", model, keyboard.options or "")
+
+
+def _files(
+    items: Sequence[FileTemplate], origins: Mapping[str, Origin]
+) -> tuple[tuple[spec.AdditionalFile, ...], Mapping[str, Origin]]:
+    """Every file, those of folders one by one, and the places with the numbers that they have now. Of two files for one
+    place the later one counts, which may be a child's."""
+    listed = "systemConfig.additionalFiles"
+    found: dict[str, tuple[int, spec.AdditionalFile]] = {}
+    for index, item in enumerate(items):
+        local = local_file(item.local, origins[f"{listed}[{index}].local"])
+        for file in _of_item(item, local):
+            found.pop(file.final, None)
+            found[file.final] = (index, file)
+    places = {path: origin for path, origin in origins.items() if not path.startswith(f"{listed}[")}
+    for number, (index, _) in enumerate(found.values()):
+        own = f"{listed}[{index}]"
+        places |= {f"{listed}[{number}]{p[len(own) :]}": o for p, o in origins.items() if p.startswith(own)}
+    return tuple(file for _, file in found.values()), places
+
+
+def _of_item(item: FileTemplate, local: Path) -> Iterator[spec.AdditionalFile]:
+    if not local.is_dir():
+        mode = int(item.mode.removeprefix("0o"), 8) if item.mode else None
+        yield spec.AdditionalFile(local, item.final, mode, item.owner, item.group)
+        return
+    for path, final in files_in_folder(local, item.final):
+        yield spec.AdditionalFile(path, final, None, item.owner, item.group, item.final)
 
 
 def _package_groups(chain: Sequence[tuple[str, MappingNode]]) -> tuple[spec.PackageGroup, ...]:

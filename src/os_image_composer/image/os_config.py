@@ -1,4 +1,4 @@
-"""ImageOs: what makes an installed root this image: host name, fstab, users, files, network, commands, services.
+"""ImageOs: what makes an installed root this image: host name, fstab, users, files, network, services …
 
 It is a layer of its own on top of the packages, so a changed host name costs this layer and the disk.
 """
@@ -13,9 +13,10 @@ from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Edit, Job, MakeDirectory, Tree, WriteFile
 from os_image_composer.chroot.services import Services
 from os_image_composer.config.distribution import FirstBootFile
-from os_image_composer.config.spec import Network
+from os_image_composer.config.spec import Keyboard, Network
 from os_image_composer.errors import StepError
 from os_image_composer.image.accounts import Account, AccountGroup, create_accounts
+from os_image_composer.image.keyboard import set_keyboard
 from os_image_composer.image.localization import set_locale, set_timezone
 from os_image_composer.image.network import set_network
 from os_image_composer.image.placed_files import PlacedFile, belongs_to_accounts, place_files, sweep
@@ -34,6 +35,7 @@ class ConfigureOs:
     hostname: str | None
     timezone: str | None
     locale: str | None
+    keyboard: Keyboard | None
     fstab: str
     mount_points: tuple[str, ...]
     files: tuple[PlacedFile, ...]
@@ -63,6 +65,8 @@ class ConfigureOs:
             set_timezone(sandbox, tree, self.timezone)
         if self.locale is not None:
             set_locale(sandbox, tree, self.locale, env, work.say)
+        if self.keyboard is not None:
+            set_keyboard(sandbox, tree, self.keyboard, env, work.say)
         if self.network is not None:
             set_network(sandbox, tree, self.network, env, work.say)
         self._commands(work, tree, env)

@@ -15,18 +15,21 @@ from os_image_composer.config.nearest import did_you_mean
 from os_image_composer.errors import StepError
 from os_image_composer.image.databases import PasswdEntry, read_groups, read_users
 
+_AT_ONCE = 32 << 20  # bytes of files in one request to the sandbox
+
 
 @dataclass(frozen=True)
 class PlacedFile:
     """A file of the build host by its content; the services know where it lies. `mode` is what the template says, else
     0644 or, for what its owner may execute, 0755: the rest of a checkout's modes follows the umask of whoever made it.
-    `owner` and `group` are names or numbers of the image."""
+    `owner` and `group` are names or numbers of the image. `folder`: see `AdditionalFile`."""
 
     final: str
     sha256: str
     mode: int
     owner: str | None
     group: str | None
+    folder: str | None
 
 
 def place_files(services: Services, tree: Tree, files: Iterable[tuple[int, PlacedFile]]) -> None:
@@ -36,12 +39,24 @@ def place_files(services: Services, tree: Tree, files: Iterable[tuple[int, Place
     if not numbered:
         return
     users, groups = read_users(sandbox, tree), read_groups(sandbox, tree)
+    pending: list[Edit] = []
+    room = _AT_ONCE
+    made: set[str] = set()
     for number, placed in numbered:
-        key = f"systemConfig.additionalFiles[{number}]"
-        uid, gid = _ids(placed, users, groups, key)
-        parents = _parents_in_home(sandbox, tree, placed.final, uid, gid, users.values())
-        write = WriteFile(placed.final, _content(services, placed), placed.mode, uid, gid)
-        sandbox.edit(tree, [*parents, write])
+        uid, gid = _ids(placed, users, groups, f"systemConfig.additionalFiles[{number}]")
+        above, folder = _nothing_own_above(placed, uid, gid, users.values()), posixpath.dirname(placed.final)
+        if above is not None and folder not in made:
+            if pending:
+                sandbox.edit(tree, pending)
+            pending = [MakeDirectory(path, 0o755, uid, gid) for path in _missing(sandbox, tree, folder, above)]
+            made.add(folder)
+        content = _content(services, placed)
+        pending.append(WriteFile(placed.final, content, placed.mode, uid, gid))
+        room -= len(content)
+        if room < 0:
+            sandbox.edit(tree, pending)
+            pending, room = [], _AT_ONCE
+    sandbox.edit(tree, pending)
 
 
 def belongs_to_accounts(placed: PlacedFile, homes: Iterable[str]) -> bool:
@@ -110,16 +125,18 @@ def _number(name: str, known: dict[str, int], kind: str, key: str) -> int:
     )
 
 
-def _parents_in_home(
-    sandbox: Sandbox, tree: Tree, final: str, uid: int, gid: int, users: Iterable[PasswdEntry]
-) -> list[Edit]:
-    """Folders between a home and a file of its owner belong to the owner as well, where they are not there yet."""
-    home = next((u.home for u in users if u.uid == uid != 0 and final.startswith(f"{u.home}/")), None)
-    if home is None:
-        return []
+def _nothing_own_above(placed: PlacedFile, uid: int, gid: int, users: Iterable[PasswdEntry]) -> str | None:
+    """The folder below which those that must be made belong to the file's owner: a user's home, or what the file's
+    folder was put into. None where they are root's."""
+    if placed.folder is not None and (uid, gid) != (0, 0):
+        return posixpath.dirname(placed.folder)
+    return next((u.home for u in users if u.uid == uid != 0 and placed.final.startswith(f"{u.home}/")), None)
+
+
+def _missing(sandbox: Sandbox, tree: Tree, folder: str, above: str) -> list[str]:
+    """`folder` and those between it and `above` that are not there, the highest first."""
     missing: list[str] = []
-    folder = posixpath.dirname(final)
-    while len(folder) > len(home) and not sandbox.glob(tree, glob.escape(folder)):
-        missing.append(folder)
+    while len(folder) > len(above) and folder != "/" and not sandbox.glob(tree, glob.escape(folder)):
+        missing.insert(0, folder)
         folder = posixpath.dirname(folder)
-    return [MakeDirectory(path, 0o755, uid, gid) for path in reversed(missing)]
+    return missing

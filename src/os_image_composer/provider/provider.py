@@ -348,6 +348,7 @@ def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Pa
                 origin=spec.origin(f"systemConfig.additionalFiles[{len(placed)}].local"),
             ) from error
         usual = 0o755 if file.local.stat().st_mode & 0o100 else 0o644
-        placed.append(PlacedFile(file.final, digest, usual if file.mode is None else file.mode, file.owner, file.group))
+        mode = usual if file.mode is None else file.mode
+        placed.append(PlacedFile(file.final, digest, mode, file.owner, file.group, file.folder))
         paths[digest] = file.local
     return tuple(placed), paths

@@ -64,6 +64,7 @@ def _configured(
         hostname=spec.hostname,
         timezone=spec.timezone,
         locale=spec.locale,
+        keyboard=spec.keyboard,
         fstab=fstab(layout),
         mount_points=tuple(point for point in mounted if point and point != "none"),
         files=extras.files,
