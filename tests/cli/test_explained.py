@@ -110,7 +110,9 @@ def test_a_root_that_is_too_small_names_the_line_and_a_size_that_is_enough(
     file, line, _ = where.removeprefix("  --> ").split(":")
     assert Path(file).read_text().splitlines()[int(line) - 1].strip() in ("size: 2GiB", "size: 4GiB")
     assert "the largest are huge (3900 MiB)" in done.stderr
-    words = done.stderr.split("hint: write size: ")[1].split()
+    # The line is the OS default template's, which is not the user's to change.
+    assert f"hint: copy the section 'disk' of {file} into your template and write size: " in done.stderr
+    words = done.stderr.split(" write size: ")[1].split()
     disk = (
         "disk:\n  name: large\n"
         f"  size: {words[0]}\n"

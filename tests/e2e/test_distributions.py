@@ -7,6 +7,7 @@ Nothing here says anything about the vendors' own repositories: see docs/elxr.md
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest

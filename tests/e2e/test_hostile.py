@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from support import hostile_mirror as faults
-from support.deb_repository import SigningKey
+from support.deb_repository import SigningKey, served
 from support.families import FAMILIES
 from support.hostile_mirror import HostileMirror, entry, hostile_mirror, package_with
 from support.rpm_package import MadeRpm, rpm
+from support.tls import Authority
 
 
 @pytest.fixture(autouse=True)
@@ -129,6 +130,19 @@ def test_faults_that_only_a_repomd_can_have(
     metadata_is_refused_and_not_kept(mirror, capsys, reference, spoil)
 
 
+def test_redirect_to_http_is_refused_and_not_followed(
+    mirror: HostileMirror, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    authority = Authority(tmp_path / "tls")
+    with served(mirror.data.root, authority.server_context(authority.identity("server"))) as secure:
+        mirror.use(secure.url, f"ca_bundle: {authority.bundle}")
+        secure.redirect = f"{mirror.server.url}/signed"
+        refused(mirror, capsys, "insecure-redirect")
+    assert secure.requests
+    assert mirror.server.requests == []
+    assert mirror.kept() == []
+
+
 def test_metadata_that_went_back_is_refused(mirror: HostileMirror, capsys: pytest.CaptureFixture[str]) -> None:
     assert mirror.command(*RESOLVE, str(mirror.data.template)) == 0
     mirror.repository.date -= faults.DAY
@@ -158,11 +172,16 @@ def test_second_key_of_a_vendor_counts_once_it_is_pinned(
     [
         ("path-leads-out", [entry("../outside", size=3)]),
         ("path-leads-out", [entry("./a/../../outside", size=3)]),
+        ("path-leads-out", [entry("/etc/outside", size=3)]),
+        ("path-leads-out", [entry("./up", tarfile.SYMTYPE, "../../../.."), entry("./up/outside", size=3)]),
         ("path-leads-out", [entry("./x", tarfile.LNKTYPE, "../../etc/passwd")]),
         ("hard-link-leads-out", [entry("./x", tarfile.LNKTYPE, "/etc/passwd")]),
+        ("hard-link-leads-out", [entry("./x", tarfile.LNKTYPE, "./etc/passwd")]),
         ("device-node", [entry("./null", tarfile.CHRTYPE)]),
         ("device-node", [entry("./disk", tarfile.BLKTYPE)]),
         ("id-out-of-range", [entry("./x", uid=65535)]),
+        ("id-out-of-range", [entry("./x", uid=65536)]),
+        ("id-out-of-range", [entry("./x", uid=(1 << 32) - 1)]),
     ],
 )
 def test_package_that_reaches_out_of_its_root_stops_the_build(
@@ -172,6 +191,45 @@ def test_package_that_reaches_out_of_its_root_stops_the_build(
     said = refused(mirror, capsys, reference, "build")
     assert "base-files 1.0" in said
     assert not list(mirror.folder.rglob("outside"))
+    assert [name for name in mirror.kept() if name.startswith(("work/", "cache/store/trees"))] == []
+
+
+@only_deb
+def test_absolute_symlink_in_a_package_is_the_image_s_own_and_leads_nowhere_else(
+    mirror: HostileMirror, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = mirror.folder / "outside"
+    outside.mkdir()
+    mirror.replace(package_with(entry("./way", tarfile.SYMTYPE, str(outside)), entry("./way/file", size=3)))
+    # Everything is unpacked, and there is nothing in this archive that could then be run.
+    refused(mirror, capsys, "program-missing", "build")
+    assert list(outside.iterdir()) == []
+    assert [name for name in mirror.kept() if name.startswith(("work/", "cache/store/trees"))] == []
+
+
+CONTROL = "Package: base-files\nVersion: 1.0\nArchitecture: amd64\nMaintainer: T <t@example.org>\nDescription: x\n"
+
+
+@only_deb
+@pytest.mark.parametrize(
+    ("reference", "control"),
+    [
+        ("wrong-package", CONTROL.replace("base-files", "evil")),
+        ("wrong-package", CONTROL.replace("1.0", "2.0")),
+        ("wrong-package", CONTROL.replace("amd64", "arm64")),
+        ("wrong-package", "Maintainer: nobody\n"),
+        ("bad-package", CONTROL + "Package: evil\n"),
+        ("bad-package", CONTROL.replace(": ", " ")),
+        ("bad-package", CONTROL.replace("x", "\udcff")),
+        ("bad-package", None),
+    ],
+)
+def test_package_whose_control_file_says_something_else_stops_the_build(
+    mirror: HostileMirror, capsys: pytest.CaptureFixture[str], reference: str, control: str | None
+) -> None:
+    mirror.replace(package_with(control=control.encode("utf-8", "surrogateescape") if control is not None else b""))
+    said = refused(mirror, capsys, reference, "build")
+    assert "base-files" in said
     assert [name for name in mirror.kept() if name.startswith(("work/", "cache/store/trees"))] == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,9 +13,10 @@ import pytest
 
 from os_image_composer.chroot.job import Job, Tree, WriteFile
 from os_image_composer.chroot.sandbox import Sandbox
-from os_image_composer.config.spec import Interface, Network
+from os_image_composer.config.spec import Interface, Keyboard, Network
 from os_image_composer.errors import StepError
 from os_image_composer.image.accounts import Account, AccountGroup, create_accounts
+from os_image_composer.image.keyboard import set_keyboard
 from os_image_composer.image.localization import set_locale, set_timezone
 from os_image_composer.image.network import netplan_file, set_network
 from os_image_composer.image.placed_files import sweep
@@ -126,6 +128,46 @@ def test_locale_that_cannot_be_made_is_refused(
         set_locale(sandbox, new_tree(layers), locale, ENV, lambda line: None)
     assert (caught.value.reference, caught.value.key) == ("no-such-locale", "systemConfig.locale")
     assert hint in (caught.value.hint or "")
+
+
+def test_keyboard_is_made_the_same_way_each_time(sandbox: Sandbox, new_tree: NewTree) -> None:
+    digests = set()
+    for _ in range(2):
+        tree = new_tree()
+        set_keyboard(
+            sandbox, tree, Keyboard("us,ru", ",phonetic", "pc105", "grp:alt_shift_toggle"), ENV, lambda line: None
+        )
+        assert tree.upper is not None
+        digests.add(sandbox.digest(tree.upper, 1_700_000_000).sha256)
+    assert len(digests) == 1
+    assert 'XKBLAYOUT="us,ru"\nXKBVARIANT=",phonetic"' in text(sandbox, tree, "etc/default/keyboard")
+    (kept,) = sandbox.glob(tree, "etc/console-setup/cached_*.kmap.gz")
+    assert b"Cyrillic" in gzip.decompress(sandbox.read(tree, [kept])[kept])
+
+
+@pytest.mark.parametrize(
+    ("keyboard", "key", "hint"),
+    [
+        (Keyboard("deu", "", "pc105", ""), "layout", "did you mean 'de'?"),
+        (Keyboard("us,fr", ",nodeadkey", "pc105", ""), "variant", "did you mean 'nodeadkeys'?"),
+        (Keyboard("us", "phonetic_mac", "pc105", ""), "variant", None),
+        (Keyboard("us", "", "pc1o5", ""), "model", "'pc105'"),
+        (Keyboard("us", "", "pc105", "ctrl:nocap"), "options", "'ctrl:nocaps'"),
+    ],
+)
+def test_keyboard_that_the_tables_lack_is_refused(
+    sandbox: Sandbox, tree: Tree, keyboard: Keyboard, key: str, hint: str | None
+) -> None:
+    with pytest.raises(StepError) as caught:
+        set_keyboard(sandbox, tree, keyboard, ENV, lambda line: None)
+    assert (caught.value.reference, caught.value.key) == ("no-such-keyboard", f"systemConfig.keyboard.{key}")
+    assert hint is None or hint in (caught.value.hint or "")
+
+
+def test_keyboard_needs_the_program_that_sets_it(sandbox: Sandbox, new_tree: NewTree) -> None:
+    with pytest.raises(StepError) as caught:
+        set_keyboard(sandbox, new_tree(DEFAULT), Keyboard("de", "", "pc105", ""), ENV, lambda line: None)
+    assert "Debian: console-setup" in (caught.value.hint or "")
 
 
 # --- accounts -------------------------------------------------------------------------------------------------

@@ -40,6 +40,13 @@ class HostileMirror:
         """Of either family: what is asked of it here both have."""
         return self.data.repository
 
+    def use(self, url: str, network: str = "timeout: 1") -> None:
+        """Settings with which the mirrors are at `url`."""
+        (self.folder / "settings.yml").write_text(
+            f"config_dir: {self.data.data}\ncache_dir: {self.cache}\nwork_dir: {self.folder / 'work'}\nworkers: 1\n"
+            f"{self.data.mirrors(url)}network: {{{network}}}\n"
+        )
+
     def replace(self, package: MadePackage | MadeRpm) -> None:
         """Put a package in place of the harmless one of its name."""
         repository = self.repository
@@ -63,11 +70,9 @@ def hostile_mirror(folder: Path, family: str = "deb") -> Iterator[HostileMirror]
     data = SmallData(family, folder, float(int(time.time())) - 60)
     data.write()
     with served(data.root) as server:
-        (folder / "settings.yml").write_text(
-            f"config_dir: {data.data}\ncache_dir: {folder / 'cache'}\nwork_dir: {folder / 'work'}\nworkers: 1\n"
-            f"{data.mirrors(server.url)}network: {{timeout: 1}}\n"
-        )
-        yield HostileMirror(data, server)
+        mirror = HostileMirror(data, server)
+        mirror.use(server.url)
+        yield mirror
 
 
 # -- faults that both families can have ------------------------------------------------------------------------------
@@ -146,18 +151,22 @@ def redirecting_to_a_file(mirror: HostileMirror) -> None:
 
 
 def package_with(*entries: tarfile.TarInfo, control: bytes | None = None) -> MadePackage:
-    """base-files with these entries in its data; `control` replaces its control file."""
+    """base-files with these entries in its data; `control` replaces its control file, which is left out where it is
+    empty."""
     made = deb("base-files", essential="yes")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for entry in entries:
             archive.addfile(entry, io.BytesIO(b"x" * entry.size))
-    text = control or "".join(f"{key}: {value}\n" for key, value in made.fields.items()).encode()
+    text = (
+        control if control is not None else "".join(f"{key}: {value}\n" for key, value in made.fields.items()).encode()
+    )
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w") as archive:
         info = tarfile.TarInfo("./control")
         info.size = len(text)
-        archive.addfile(info, io.BytesIO(text))
+        if text:
+            archive.addfile(info, io.BytesIO(text))
     members = {
         "debian-binary": b"2.0\n",
         "control.tar.xz": packed(inner.getvalue(), ".xz"),

@@ -39,6 +39,14 @@ def _max_age(value: object) -> object:
     return value
 
 
+def _no_md5(value: str) -> str:
+    """Told by name: other programs take it."""
+    if value == "md5":
+        raise wrong("weak-hash", "cannot be md5, which is not safe", "use yescrypt or sha512")
+    return value
+
+
+HashMethod = Annotated[str, AfterValidator(_no_md5), AfterValidator(choice(tuple(PREFIXES)))]
 Id = Annotated[int, BeforeValidator(_id)]
 Name = Annotated[Account, AfterValidator(system_rules.account)]
 
@@ -48,9 +56,7 @@ class UserTemplate(Section):
     """The login name. An account that the image has already (`root`, one of a package) is changed, not made."""
     password: Annotated[str, AfterValidator(rules.password)] | None = None
     """Plain, or hashed text (crypt(5): `$y$`, `$6$`, `$5$`, `$2b$`). Without it nobody can log in with a password."""
-    hash_algo: Annotated[str, AfterValidator(choice(("sha512", "sha256", "bcrypt", "yescrypt", "md5")))] | None = Field(
-        None, alias="hash_algo"
-    )
+    hash_algo: HashMethod | None = Field(None, alias="hash_algo")
     """How a plain password is hashed, or how hashed text was: `sha512` where it is left out."""
     password_max_age: Annotated[int, BeforeValidator(_max_age)] | None = None
     """Days until the password must be changed, counted from the lock's date."""
@@ -73,8 +79,6 @@ class UserTemplate(Section):
     def hash_is_what_it_says(self) -> UserTemplate:
         """`hash_algo` says how a plain password is to be hashed, or describes hashed text."""
         algorithm, password = self.hash_algo, self.password
-        if algorithm == "md5":
-            raise wrong("weak-hash", "cannot be md5, which is not safe", "use yescrypt or sha512", at="hash_algo")
         if algorithm is None or password is None:
             return self
         if rules.is_hash(password):

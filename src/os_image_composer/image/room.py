@@ -49,9 +49,17 @@ def check_room(spec: ImageSpec, lock: Lock) -> None:
         f"the packages take {_mib(needed)} MiB; partition {partition.id} has {_mib(size)} MiB, "
         f"{_mib(size - usable(size))} of which the file system keeps for itself",
         cause=_largest(lock),
-        hint=f"write {key.rsplit('.', 1)[-1]}: {format_size(value)} or more",
+        hint=_hint(spec, key, f"write {key.rsplit('.', 1)[-1]}: {format_size(value)} or more"),
         origin=spec.origin(key),
     )
+
+
+def _hint(spec: ImageSpec, key: str, write: str) -> str:
+    """A disk comes from one file as a whole: where it is not the user's own, that file is not theirs to change."""
+    disk, own = spec.origin(key), spec.origin("image.name")
+    if disk is None or own is None or disk.file == own.file:
+        return write
+    return f"copy the section 'disk' of {disk.file} into your template and {write} there"
 
 
 def _enough(partition: Partition, number: int, needed: int) -> tuple[str, int]:

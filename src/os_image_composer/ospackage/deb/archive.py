@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from os_image_composer.errors import MetadataError, TrustError
+from os_image_composer.ospackage.deb.control import parse_paragraph
 from os_image_composer.ospackage.expanding import BLOCK, Bounded, Part, UnknownFormError, expanding
+from os_image_composer.ospackage.lock import LockedPackage
 
 _MAGIC = b"!<arch>\n"
 _HEADER = 60
@@ -50,6 +52,29 @@ def control_file(path: Path, name: str, sha256: str | None = None) -> bytes | No
         except (tarfile.TarError, EOFError, ValueError, LookupError, OverflowError) as error:
             raise _bad(path, str(error)) from error
     return None
+
+
+def check_identity(path: Path, wanted: LockedPackage) -> None:
+    """Raises TrustError `wrong-package` where the control file speaks of another package than the index did, whose
+    scripts would run in its place; MetadataError `bad-package` where there is none that can be read."""
+    what = f"{wanted.file_name} is not a usable package"
+    try:
+        content = control_file(path, "control")
+        if content is None:
+            raise MetadataError("bad-package", what, cause="it has no control file")
+        fields = parse_paragraph(content.decode("utf-8").strip())
+    except (MetadataError, UnicodeDecodeError) as error:
+        said = error.cause or error.message if isinstance(error, MetadataError) else "its control file is not UTF-8"
+        raise MetadataError("bad-package", what, cause=said) from error
+    is_there = tuple(fields.get(field, "") for field in ("package", "version", "architecture"))
+    asked = (wanted.name, wanted.version, wanted.arch)
+    if is_there != asked:
+        raise TrustError(
+            "wrong-package",
+            f"{wanted.file_name} is not the package that the repository names",
+            cause=f"it says {' '.join(is_there).strip() or 'nothing'}, not {' '.join(asked)}",
+            hint="another mirror may be in order",
+        )
 
 
 def _open_member(path: Path, name: str, limit: int, sha256: str | None) -> BinaryIO:

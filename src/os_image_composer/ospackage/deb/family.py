@@ -24,7 +24,9 @@ def resolver(transport: Transport, cache: Path, clock: Clock, listener: Listener
 
 
 def check_package(path: Path, package: LockedPackage, repository: Repository, keyring: Callable[[], Keyring]) -> None:
-    """Nothing: packages of this family are not signed; the index that names them is."""
+    """Packages of this family are not signed, the index that names them is: only whether this is the one that it names.
+    Raises TrustError `wrong-package`, MetadataError `bad-package`."""
+    archive.check_identity(path, package)
 
 
 def names(request: str, package: LockedPackage) -> bool:

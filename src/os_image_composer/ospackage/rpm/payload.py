@@ -95,7 +95,7 @@ def open_payload_tar(path: Path) -> BinaryIO:
             expanding(part, package.payload_form), file, MAX_PAYLOAD, lambda cause: bad_package(path, cause)
         )
         stream = cast(io.BufferedReader, io.BufferedReader(plain, BLOCK))
-        return cast(BinaryIO, io.BufferedReader(_Pieces(_tar(stream, package), stream), BLOCK))
+        return cast(BinaryIO, io.BufferedReader(_Pieces(_tar(_Archive(stream, package)), stream), BLOCK))
     except BaseException:
         file.close()
         raise
@@ -223,8 +223,7 @@ class _Archive:
         self.read(-self._position % 4)
 
 
-def _tar(stream: io.BufferedReader, package: RpmFile) -> Iterator[bytes]:
-    archive = _Archive(stream, package)
+def _tar(archive: _Archive) -> Iterator[bytes]:
     waiting: dict[tuple[int, int], list[PackagedFile]] = {}  # names of a file whose content comes with its last name
     written: dict[tuple[int, int], str] = {}
     for entry in archive.entries():

@@ -78,6 +78,7 @@ class _Target:
     def __init__(self) -> None:
         self.parents: set[str] = set()
         self.times: dict[str, int] = {}
+        self.outward: set[str] = set()
 
     def take(self, archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> None:
         try:
@@ -88,6 +89,8 @@ class _Target:
             raise Refused("unpack-failed", f"{name}: {member.name} cannot be written", error.strerror) from None
 
     def _take(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
+        if member.name.startswith("/"):
+            raise Refused("path-leads-out", "its name is absolute, as no package's is")
         path = place(member.name)
         if not (0 <= member.uid <= _LAST_ID and 0 <= member.gid <= _LAST_ID):
             raise Refused("id-out-of-range", f"owner {member.uid}:{member.gid} does not exist inside")
@@ -101,9 +104,13 @@ class _Target:
         self._free(path)
         if member.issym():
             os.symlink(member.linkname, path)
+            if _climbs_out(path, member.linkname):
+                self.outward.add(path)
             os.chown(path, member.uid, member.gid, follow_symlinks=False)
             self._time(path, member)
         elif member.islnk():
+            if member.linkname.startswith("/"):
+                raise Refused("hard-link-leads-out", f"it is a hard link to the absolute name {member.linkname}")
             self._link(path, place(member.linkname))
         elif member.isreg():
             self._file(archive, path, member, attributes)
@@ -116,8 +123,17 @@ class _Target:
 
     def _parent(self, folder: str) -> None:
         if folder not in self.parents:
+            self._check_way(folder)
             ensure_directory(folder)
             self.parents.add(folder)
+
+    def _check_way(self, folder: str) -> None:
+        """A symlink that climbs out of the tree is kept as the text that it is, and ends at `/` on the machine; putting
+        files through one is what only an attack does."""
+        while self.outward and folder != "/":
+            if folder in self.outward and os.path.islink(folder):
+                raise Refused("path-leads-out", f"it would be put through {folder}, a symlink that leads out")
+            folder = os.path.dirname(folder)
 
     def _free(self, path: str) -> None:
         try:
@@ -129,6 +145,7 @@ class _Target:
         os.unlink(path)
         if stat.S_ISLNK(status.st_mode):
             self.parents.clear()  # what led through it leads elsewhere now
+            self.outward.discard(path)
 
     def _directory(self, path: str, member: tarfile.TarInfo, attributes: list[tuple[str, bytes]]) -> None:
         try:
@@ -182,6 +199,16 @@ class _Target:
         for path, time in self.times.items():
             if not os.path.islink(path):
                 os.utime(path, ns=(time, time))
+
+
+def _climbs_out(path: str, target: str) -> bool:
+    """Whether a relative symlink has more `..` than there are folders above it, before any link on the way counts."""
+    depth = 0 if target.startswith("/") else path.count("/") - 1
+    for part in target.split("/"):
+        depth += -1 if part == ".." else part not in ("", ".")
+        if depth < 0:
+            return True
+    return False
 
 
 def _nanoseconds(member: tarfile.TarInfo) -> int:
