@@ -72,7 +72,7 @@ class InstallEssential:
     ask for an order yet, so all files are unpacked first and dpkg then installs them at once."""
 
     kind: ClassVar[str] = "install-essential"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     result: ClassVar[Kind] = Kind.TREE
 
     packages: tuple[PackageFile, ...]
@@ -147,7 +147,7 @@ class _Installation:
         found = self.sandbox.read(self.tree, list(masters))
         edits: list[Edit] = [WriteFile(masters[path], content) for path, content in found.items()]
         edits += [MakeDirectory("/var/lib/dpkg/info"), MakeDirectory("/var/lib/dpkg/updates")]
-        edits += [WriteFile("/var/lib/dpkg/status", b""), WriteFile("/var/lib/dpkg/available", b"")]
+        edits.append(WriteFile("/var/lib/dpkg/status", b""))
         edits += [WriteFile("/var/lib/dpkg/arch", f"{self.surroundings.package_arch}\n".encode())]
         self.sandbox.edit(self.tree, edits)
 
