@@ -114,6 +114,8 @@ class Sandbox:
         symlinks, parents are made (0755, root)."""
         if tree.upper is None:
             raise ValueError("a tree without upper directory cannot be edited")
+        if not edits:
+            return
         with self._folder() as scratch:
             asking = Asking("edit", self.ids, scratch, tree=tree)
             asking.options = {"edits": [told(edit) for edit in edits]}
@@ -137,6 +139,8 @@ class Sandbox:
     def glob(self, tree: Tree, *patterns: str) -> tuple[str, ...]:
         """Paths that match any of `patterns`, without leading slash, sorted: `*`, `?`, `[…]`, and `**` for any
         number of directories. Hidden names match, too."""
+        if not patterns:
+            return ()
         return tuple(self._of_tree("glob", tree, {"patterns": list(patterns)})["paths"])
 
     def export(self, tree: Tree, files: Mapping[str, Path]) -> None:

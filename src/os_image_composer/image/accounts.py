@@ -6,6 +6,8 @@ is locked: useradd leaves `!` in its place. shadow takes today's date from SOURC
 
 from __future__ import annotations
 
+import glob
+import posixpath
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +15,11 @@ from os_image_composer.chroot.job import Edit, Job, MakeDirectory, Tree, WriteFi
 from os_image_composer.chroot.sandbox import Sandbox
 from os_image_composer.config.nearest import did_you_mean
 from os_image_composer.errors import StepError
-from os_image_composer.image.databases import PasswdEntry, read_groups, read_users
+from os_image_composer.image.databases import Databases, PasswdEntry, read_databases
 
 # Whatever /etc/default/useradd says: Debian's says /bin/sh.
 DEFAULT_SHELL = "/bin/bash"
+_SUDO = "usr/bin/sudo"
 
 
 @dataclass(frozen=True)
@@ -67,19 +70,26 @@ def create_accounts(
 ) -> None:
     """Make groups, then make or change `accounts`, in the order given. Raises StepError where a group, a shell or
     a home does not exist, or an id is taken."""
-    shop = _Shop(sandbox, tree, env, say)
-    for number, group in enumerate(groups):
-        _make_group(shop, group, f"systemConfig.groups[{number}]")
-    if not accounts:
+    if not groups and not accounts:
         return
+    shop = _Shop(sandbox, tree, env, say)
+    before = read_databases(sandbox, tree)
+    known = set(before.groups)
+    for number, group in enumerate(groups):
+        _make_group(shop, group, before, f"systemConfig.groups[{number}]")
+        known.add(group.name)
     keys = [f"systemConfig.users[{number}]" for number in range(len(accounts))]
-    before = read_users(sandbox, tree)
+    programs = _programs(sandbox, tree, accounts)
     for account, key in zip(accounts, keys, strict=True):
-        _make(shop, account, before.get(account.name), key)
+        _check(account, before.users.get(account.name), programs, key)
+    for account, key in zip(accounts, keys, strict=True):
+        existing = before.users.get(account.name)
+        _make(shop, account, existing, account.name in known, key)
+        if existing is None:
+            known.add(account.name)
     # Once all are there: a user may be in the group of one that is listed later.
-    there = read_groups(sandbox, tree)
     for account, key in zip(accounts, keys, strict=True):
-        _join(shop, account, there, key)
+        _join(shop, account, known, key)
     lines = [f"{a.name}:{hashes[a.password]}\n" for a in accounts if a.password is not None]
     if lines:
         shop.run(("chpasswd", "--encrypted"), "the passwords could not be set", keys[0], "".join(lines).encode())
@@ -87,15 +97,13 @@ def create_accounts(
         if account.max_age is not None:
             argv = ("chage", "--maxdays", str(account.max_age), account.name)
             shop.run(argv, f"the password of {account.name} could not be given an age", f"{key}.passwordMaxAge")
-    users = read_users(sandbox, tree)
-    for account, key in zip(accounts, keys, strict=True):
-        if account.keys:
-            _let_in(shop, account, users[account.name], f"{key}.sshAuthorizedKeys")
-        _tell(account, account.name in before, say)
+    _let_in(shop, [(account, f"{key}.sshAuthorizedKeys") for account, key in zip(accounts, keys, strict=True)])
+    for account in accounts:
+        _tell(account, account.name in before.users, say)
 
 
-def _make_group(shop: _Shop, group: AccountGroup, key: str) -> None:
-    found = read_groups(shop.sandbox, shop.tree).get(group.name)
+def _make_group(shop: _Shop, group: AccountGroup, before: Databases, key: str) -> None:
+    found = before.groups.get(group.name)
     if found is not None:
         if group.gid not in (None, found):
             raise StepError(
@@ -110,8 +118,7 @@ def _make_group(shop: _Shop, group: AccountGroup, key: str) -> None:
     shop.run(("groupadd", *options, group.name), f"group {group.name} could not be made", key)
 
 
-def _make(shop: _Shop, account: Account, existing: PasswdEntry | None, key: str) -> None:
-    _check(shop, account, existing, key)
+def _make(shop: _Shop, account: Account, existing: PasswdEntry | None, has_group: bool, key: str) -> None:
     options: list[str] = []
     if account.uid is not None:
         options += ["--uid", str(account.uid)]
@@ -123,7 +130,7 @@ def _make(shop: _Shop, account: Account, existing: PasswdEntry | None, key: str)
             shop.run(("usermod", *options, account.name), f"user {account.name} could not be changed", key)
         return
     options += ["--home-dir", account.home] if account.home else []
-    own = ("--gid", account.name) if account.name in read_groups(shop.sandbox, shop.tree) else ("--user-group",)
+    own = ("--gid", account.name) if has_group else ("--user-group",)
     argv = ("useradd", "--create-home", *own, *options, account.name)
     shop.run(argv, f"user {account.name} could not be made", key)
 
@@ -144,15 +151,26 @@ def _join(shop: _Shop, account: Account, there: Iterable[str], key: str) -> None
         shop.run(argv, f"user {account.name} could not be put into its groups", f"{key}.groups")
 
 
-def _check(shop: _Shop, account: Account, existing: PasswdEntry | None, key: str) -> None:
-    if account.sudo and not shop.sandbox.glob(shop.tree, "usr/bin/sudo"):
+def _programs(sandbox: Sandbox, tree: Tree, accounts: Sequence[Account]) -> frozenset[str]:
+    """Which of the programs that the accounts need are there, by their paths without leading slash."""
+    shells = {glob.escape(_inside(account.shell)) for account in accounts if account.shell}
+    return frozenset(sandbox.glob(tree, _SUDO, *shells))
+
+
+def _inside(path: str) -> str:
+    """As `Sandbox.glob` names what it finds."""
+    return posixpath.normpath(path).lstrip("/")
+
+
+def _check(account: Account, existing: PasswdEntry | None, programs: frozenset[str], key: str) -> None:
+    if account.sudo and _SUDO not in programs:
         raise StepError(
             "no-sudo",
             f"user {account.name} may use sudo, which is not in the image",
             hint="add the package sudo to systemConfig.packages",
             key=f"{key}.sudo",
         )
-    if account.shell and not shop.sandbox.glob(shop.tree, account.shell.lstrip("/")):
+    if account.shell and _inside(account.shell) not in programs:
         raise StepError(
             "no-such-shell",
             f"the shell {account.shell} of user {account.name} is not in the image",
@@ -168,21 +186,25 @@ def _check(shop: _Shop, account: Account, existing: PasswdEntry | None, key: str
         )
 
 
-def _let_in(shop: _Shop, account: Account, entry: PasswdEntry, key: str) -> None:
+def _let_in(shop: _Shop, accounts: Sequence[tuple[Account, str]]) -> None:
     """sshd reads the keys only where nobody else can write (sshd_config(5), StrictModes)."""
-    if not shop.sandbox.glob(shop.tree, entry.home.lstrip("/")) or entry.home == "/":
-        raise StepError(
-            "no-home",
-            f"user {account.name} has no home folder for its keys: {entry.home} is not in the image",
-            hint="give the user a home",
-            key=key,
-        )
-    folder = f"{entry.home}/.ssh"
-    text = "".join(f"{line}\n" for line in account.keys)
-    edits: list[Edit] = [
-        MakeDirectory(folder, 0o700, entry.uid, entry.gid),
-        WriteFile(f"{folder}/authorized_keys", text.encode(), 0o600, entry.uid, entry.gid),
-    ]
+    if not any(account.keys for account, _ in accounts):
+        return
+    users = read_databases(shop.sandbox, shop.tree).users
+    entries = [(account, users[account.name], key) for account, key in accounts if account.keys]
+    homes = set(shop.sandbox.glob(shop.tree, *{glob.escape(_inside(entry.home)) for _, entry, _ in entries}))
+    edits: list[Edit] = []
+    for account, entry, key in entries:
+        if _inside(entry.home) not in homes:
+            raise StepError(
+                "no-home",
+                f"user {account.name} has no home folder for its keys: {entry.home} is not in the image",
+                hint="give the user a home",
+                key=key,
+            )
+        text = "".join(f"{line}\n" for line in account.keys)
+        edits.append(MakeDirectory(f"{entry.home}/.ssh", 0o700, entry.uid, entry.gid))
+        edits.append(WriteFile(f"{entry.home}/.ssh/authorized_keys", text.encode(), 0o600, entry.uid, entry.gid))
     shop.sandbox.edit(shop.tree, edits)
 
 

@@ -15,20 +15,26 @@ class PasswdEntry:
     home: str
 
 
-def read_users(sandbox: Sandbox, tree: Tree) -> dict[str, PasswdEntry]:
-    """By name; lines that are none are left out."""
-    rows = (row for row in _rows(sandbox, tree, "etc/passwd") if len(row) == 7 and _numbers(row[2:4]))
-    return {row[0]: PasswdEntry(int(row[2]), int(row[3]), row[5]) for row in rows}
+@dataclass(frozen=True)
+class Databases:
+    """Users, and numbers of groups, by name; lines that are neither are left out."""
+
+    users: dict[str, PasswdEntry]
+    groups: dict[str, int]
 
 
-def read_groups(sandbox: Sandbox, tree: Tree) -> dict[str, int]:
-    """Numbers by name."""
-    return {row[0]: int(row[2]) for row in _rows(sandbox, tree, "etc/group") if len(row) == 4 and _numbers(row[2:3])}
+def read_databases(sandbox: Sandbox, tree: Tree) -> Databases:
+    found = sandbox.read(tree, ["etc/passwd", "etc/group"])
+    users = [row for row in _rows(found.get("etc/passwd", b"")) if len(row) == 7 and _numbers(row[2:4])]
+    groups = [row for row in _rows(found.get("etc/group", b"")) if len(row) == 4 and _numbers(row[2:3])]
+    return Databases(
+        {row[0]: PasswdEntry(int(row[2]), int(row[3]), row[5]) for row in users},
+        {row[0]: int(row[2]) for row in groups},
+    )
 
 
-def _rows(sandbox: Sandbox, tree: Tree, path: str) -> list[list[str]]:
-    text = sandbox.read(tree, [path]).get(path, b"").decode("utf-8", "replace")
-    return [line.split(":") for line in text.splitlines()]
+def _rows(content: bytes) -> list[list[str]]:
+    return [line.split(":") for line in content.decode("utf-8", "replace").splitlines()]
 
 
 def _numbers(words: list[str]) -> bool:

@@ -29,7 +29,7 @@ class ConfigureOs:
     says what makes them anew on the machine."""
 
     kind: ClassVar[str] = "configure-os"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     result: ClassVar[Kind] = Kind.TREE
 
     hostname: str | None

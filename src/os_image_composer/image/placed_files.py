@@ -13,9 +13,9 @@ from os_image_composer.chroot.sandbox import Sandbox
 from os_image_composer.chroot.services import Services
 from os_image_composer.config.nearest import did_you_mean
 from os_image_composer.errors import StepError
-from os_image_composer.image.databases import PasswdEntry, read_groups, read_users
+from os_image_composer.image.databases import Databases, read_databases
 
-_AT_ONCE = 32 << 20  # bytes of files in one request to the sandbox
+_MOST_AT_ONCE = 32 << 20  # bytes of files that wait in memory for one run of the sandbox
 
 
 @dataclass(frozen=True)
@@ -38,25 +38,32 @@ def place_files(services: Services, tree: Tree, files: Iterable[tuple[int, Place
     numbered = list(files)
     if not numbered:
         return
-    users, groups = read_users(sandbox, tree), read_groups(sandbox, tree)
-    pending: list[Edit] = []
-    room = _AT_ONCE
-    made: set[str] = set()
-    for number, placed in numbered:
-        uid, gid = _ids(placed, users, groups, f"systemConfig.additionalFiles[{number}]")
-        above, folder = _nothing_own_above(placed, uid, gid, users.values()), posixpath.dirname(placed.final)
-        if above is not None and folder not in made:
-            if pending:
-                sandbox.edit(tree, pending)
-            pending = [MakeDirectory(path, 0o755, uid, gid) for path in _missing(sandbox, tree, folder, above)]
-            made.add(folder)
+    known = read_databases(sandbox, tree)
+    owners = [_ids(placed, known, f"systemConfig.additionalFiles[{number}]") for number, placed in numbered]
+    edits = _folders(sandbox, tree, zip((placed for _, placed in numbered), owners, strict=True), known)
+    waiting = 0
+    for (_, placed), (uid, gid) in zip(numbered, owners, strict=True):
         content = _content(services, placed)
-        pending.append(WriteFile(placed.final, content, placed.mode, uid, gid))
-        room -= len(content)
-        if room < 0:
-            sandbox.edit(tree, pending)
-            pending, room = [], _AT_ONCE
-    sandbox.edit(tree, pending)
+        edits.append(WriteFile(placed.final, content, placed.mode, uid, gid))
+        waiting += len(content)
+        if waiting > _MOST_AT_ONCE:
+            sandbox.edit(tree, edits)
+            edits, waiting = [], 0
+    sandbox.edit(tree, edits)
+
+
+def _folders(
+    sandbox: Sandbox, tree: Tree, files: Iterable[tuple[PlacedFile, tuple[int, int]]], known: Databases
+) -> list[Edit]:
+    """What must be made for files of these owners before they are written and does not belong to root, parents
+    first."""
+    owner_of: dict[str, tuple[int, int]] = {}
+    for placed, owner in files:
+        for path in _own_parents(placed, owner, known):
+            owner_of.setdefault(path, owner)
+    there = set(sandbox.glob(tree, *(glob.escape(path.lstrip("/")) for path in owner_of)))
+    missing = sorted(path for path in owner_of if path.lstrip("/") not in there)
+    return [MakeDirectory(path, 0o755, *owner_of[path]) for path in missing]
 
 
 def belongs_to_accounts(placed: PlacedFile, homes: Iterable[str]) -> bool:
@@ -102,13 +109,13 @@ def _content(services: Services, placed: PlacedFile) -> bytes:
     return content
 
 
-def _ids(placed: PlacedFile, users: dict[str, PasswdEntry], groups: dict[str, int], key: str) -> tuple[int, int]:
+def _ids(placed: PlacedFile, known: Databases, key: str) -> tuple[int, int]:
     uid = gid = 0
     if placed.owner is not None:
-        uid = _number(placed.owner, {name: entry.uid for name, entry in users.items()}, "user", f"{key}.owner")
-        gid = next((entry.gid for entry in users.values() if entry.uid == uid), 0)
+        uid = _number(placed.owner, {name: entry.uid for name, entry in known.users.items()}, "user", f"{key}.owner")
+        gid = next((entry.gid for entry in known.users.values() if entry.uid == uid), 0)
     if placed.group is not None:
-        gid = _number(placed.group, groups, "group", f"{key}.group")
+        gid = _number(placed.group, known.groups, "group", f"{key}.group")
     return uid, gid
 
 
@@ -125,18 +132,16 @@ def _number(name: str, known: dict[str, int], kind: str, key: str) -> int:
     )
 
 
-def _nothing_own_above(placed: PlacedFile, uid: int, gid: int, users: Iterable[PasswdEntry]) -> str | None:
-    """The folder below which those that must be made belong to the file's owner: a user's home, or what the file's
-    folder was put into. None where they are root's."""
-    if placed.folder is not None and (uid, gid) != (0, 0):
-        return posixpath.dirname(placed.folder)
-    return next((u.home for u in users if u.uid == uid != 0 and placed.final.startswith(f"{u.home}/")), None)
-
-
-def _missing(sandbox: Sandbox, tree: Tree, folder: str, above: str) -> list[str]:
-    """`folder` and those between it and `above` that are not there, the highest first."""
-    missing: list[str] = []
-    while len(folder) > len(above) and folder != "/" and not sandbox.glob(tree, glob.escape(folder)):
-        missing.insert(0, folder)
+def _own_parents(placed: PlacedFile, owner: tuple[int, int], known: Databases) -> list[str]:
+    """Folders above a file that belong to the file's owner where they are not there yet: those below the user's home,
+    or below what the file's folder was put into."""
+    homes = (user.home for user in known.users.values() if user.uid == owner[0] != 0)
+    above = next((home for home in homes if placed.final.startswith(f"{home}/")), None)
+    if placed.folder is not None and owner != (0, 0):
+        above = posixpath.dirname(placed.folder)
+    folders: list[str] = []
+    folder = posixpath.dirname(placed.final)
+    while above is not None and len(folder) > len(above) and folder != "/":
+        folders.append(folder)
         folder = posixpath.dirname(folder)
-    return missing
+    return folders

@@ -86,12 +86,19 @@ def _expect_all(known: set[str], wanted: Mapping[str, tuple[str, ...]]) -> None:
                 )
 
 
+# The last word of each answer, one a line: of an old start script systemctl says first whom it asks.
+_ASK = r"""
+for unit; do
+    answer=$(systemctl is-enabled "$unit" 2>&1)
+    printf "%s\n" "${answer##*[[:space:]]}"
+done
+"""
+
+
 def _states(sandbox: Sandbox, tree: Tree, units: tuple[str, ...], env: Mapping[str, str]) -> dict[str, str]:
-    """The last word on each: of an old start script systemctl says first whom it asks. The exit status says only
-    whether the unit is enabled."""
-    found = {}
-    for unit in units:
-        done = sandbox.run(Job(tree, ("systemctl", "is-enabled", unit), env=env))
-        words = done.output.decode("utf-8", "replace").split()
-        found[unit] = words[-1] if words else "unknown"
-    return found
+    """What systemctl says of each. Its exit status says only whether the unit is enabled."""
+    if not units:
+        return {}
+    done = sandbox.run(Job(tree, ("/bin/sh", "-c", _ASK, "sh", *units), env=env))
+    words = done.output.decode("utf-8", "replace").splitlines()
+    return {unit: word or "unknown" for unit, word in zip(units, words, strict=False)}
