@@ -126,11 +126,13 @@ class _Comparing:
         place = first_difference(one, other)
         if place is None or self.files.explain(path, one, other):
             return
-        if a.size != b.size:
-            self._add(path, "content", f"{a.size} bytes", f"{b.size} bytes")
-        else:
-            ours, theirs = one.head(1, place), other.head(1, place)
-            self._add(path, "content", *(f"0x{byte.hex()} at byte {place} of {a.size}" for byte in (ours, theirs)))
+        # The bytes themselves are not told: the file may be /etc/shadow.
+        texts = (
+            (f"{node.size} bytes" for node in (a, b))
+            if a.size != b.size
+            else 2 * (f"from byte {place} of {a.size} on",)
+        )
+        self._add(path, "content", *texts)
 
     def _described(self, filesystem: FileSystem, node: Node) -> str:
         if node.kind is not NodeKind.DIRECTORY:

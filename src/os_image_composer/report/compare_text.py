@@ -9,6 +9,7 @@ from os_image_composer.report.differences import Area, Comparison, Difference
 from os_image_composer.report.text import printable
 
 _FEW = 40  # of one area
+_WIDE = 100  # characters that stand on one line
 _PLURALS = {Area.DISK: "disk", Area.BOOT: "boot files", Area.SBOM: "bill of materials", Area.LOCK: "lock"}
 
 
@@ -28,21 +29,21 @@ def comparison_lines(comparison: Comparison, *, show_all: bool) -> Iterator[str]
         yield f"{_PLURALS.get(area, f'{area}s')}: {len(found)} difference{'s' * (len(found) > 1)}"
         shown = found if show_all else found[:_FEW]
         for difference in shown:
-            yield printable(f"  {_line(difference)}")
+            yield from (printable(f"  {line}") for line in _lines(difference))
         if len(shown) < len(found):
             yield f"  … and {len(found) - len(shown)} more: --all shows them"
     if comparison.more:
         yield f"… and {comparison.more} more that were not kept"
 
 
-def _line(difference: Difference) -> str:
+def _lines(difference: Difference) -> Iterator[str]:
     where, kind, a, b = difference.where, difference.kind, difference.a, difference.b
-    if a is None and b is not None:
-        return f"{where}: only in the second{_of(kind)}: {b}"
-    if b is None and a is not None:
-        return f"{where}: only in the first{_of(kind)}: {a}"
-    return f"{where}: {kind}: {a}" if a == b else f"{where}: {kind}: {a} -> {b}"
-
-
-def _of(kind: str) -> str:
-    return "" if kind == "missing" else f" ({kind})"
+    of = "" if kind == "missing" else f" ({kind})"
+    if a is None or b is None:
+        yield f"{where}: only in the {'second' if a is None else 'first'}{of}: {b if a is None else a}"
+    elif a == b:
+        yield f"{where}: {kind}: {a}"
+    elif len(where) + len(a) + len(b) <= _WIDE:
+        yield f"{where}: {kind}: {a} -> {b}"
+    else:
+        yield from (f"{where}: {kind}", f"  - {a}", f"  + {b}")
