@@ -116,6 +116,21 @@ def with_acl(disk: Path) -> None:
     in_root(f"ea_set -f {acl} plain system.posix_acl_access")(disk)
 
 
+def with_super_block(plant: Plant) -> Plant:
+    """Tools note in it when they wrote; here only what was asked for may differ."""
+
+    def whole(disk: Path) -> None:
+        with disk.open("rb") as stream:
+            stream.seek(ROOT + 1024 + 48)
+            written = int.from_bytes(stream.read(4), "little")
+        plant(disk)
+        with disk.open("r+b") as stream:
+            stream.seek(ROOT + 1024 + 48)
+            stream.write(written.to_bytes(4, "little"))
+
+    return whole
+
+
 def longer(disk: Path) -> None:
     with disk.open("r+b") as stream:
         stream.truncate(disk.stat().st_size + MIB)
@@ -152,6 +167,16 @@ CASES = {
     "a missing file": Case(in_root("rm plain"), file("/plain", "missing")),
     "a file more": Case(in_root("mknod more p"), file("/more", "missing")),
     "a missing folder": Case(in_root("unlink folder"), file("/folder", "missing")),
+    "a file that cannot be changed": Case(in_root("sif plain flags 0x80010"), file("/plain", "flags")),
+    "the time of a status change": Case(
+        with_super_block(in_root("sif plain ctime @1600000000")), {("file", "partition 2:/plain", "ctime")}
+    ),
+    "a fraction of a second": Case(
+        with_super_block(in_root("sif plain mtime_extra 400")), {("file", "partition 2:/plain", "mtime-fraction")}
+    ),
+    "the seed of the folders' hashes": Case(
+        with_super_block(in_root(f"ssv hash_seed {OTHER_UUID}")), {("filesystem", "partition 2 (root)", "hash-seed")}
+    ),
     "a device's numbers": Case(in_root("sif device block[0] 0x105"), file("/device", "device")),
     "another kind of device": Case(in_root("sif device mode 060644"), file("/device", "device")),
     "another type of file": Case(in_root("sif pipe mode 0120777"), file("/pipe", "type")),

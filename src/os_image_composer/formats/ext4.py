@@ -36,6 +36,9 @@ _BEYOND_EXT3 = 0x40 | 0x80 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000
 _RO_BEYOND_EXT3 = 0x8 | 0x10 | 0x20 | 0x40 | 0x200 | 0x400
 
 _EXTENTS_FLAG, _INLINE_FLAG, _ENCRYPTED_FLAG = 0x80000, 0x10000000, 0x800
+# Secure deletion, undelete, compressed, synchronous, immutable, append-only, no dump, no atime; encrypted; journalled,
+# no tail, synchronous directory, top of a hierarchy; verity, no copy-on-write, inherits the project, casefolded.
+_SAID_FLAGS = 0xFF | _ENCRYPTED_FLAG | 0x3C000 | 0x100000 | 0x800000 | 0x20000000 | 0x40000000
 _KINDS = {0x8000: NodeKind.FILE, 0x4000: NodeKind.DIRECTORY, 0xA000: NodeKind.SYMLINK}
 _XATTR_MAGIC = 0xEA020000
 _XATTR_PREFIXES = {
@@ -112,6 +115,22 @@ class Ext4:
     def attributes(self, node: Node) -> dict[str, bytes]:
         """Extended attributes by name; those whose value lies in an inode of its own are left out."""
         return self._attributes(self._inode(node.number))
+
+    def hidden(self, node: Node) -> dict[str, str]:
+        """What an inode holds and no file shows by itself: times but for the modification's seconds, the generation."""
+        raw = self._inode(node.number).raw
+        fields = {"atime": 8, "ctime": 12, "generation": 100}
+        if len(raw) >= 152:
+            fields |= {"mtime-fraction": 136, "ctime-fraction": 132, "atime-fraction": 140, "crtime": 144}
+        return {name: str(struct.unpack_from("<I", raw, at)[0]) for name, at in fields.items()}
+
+    def super_block(self) -> dict[str, str]:
+        """What it says of the filesystem beside `volume`; times are seconds since the epoch."""
+        data = self._window.read(1024, 1024)
+        numbers = {"mounted": 44, "written": 48, "checked": 64, "made": 264}
+        found = {name: str(struct.unpack_from("<I", data, at)[0]) for name, at in numbers.items()}
+        found["mounts"] = str(struct.unpack_from("<H", data, 52)[0])
+        return found | {"hash-seed": data[236:252].hex(), "inodes": str(self._super.inodes)}
 
     # -- names -----------------------------------------------------------------------------------------------
 
@@ -348,6 +367,7 @@ def _node(inode: _Inode) -> Node:
         gid=gid_low | gid_high << 16,
         mtime=mtime,
         special=special(inode.mode & 0xF000, _device(inode.block)) if kind is NodeKind.OTHER else "",
+        flags=inode.flags & _SAID_FLAGS,
     )
 
 

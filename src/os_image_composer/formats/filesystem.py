@@ -26,7 +26,7 @@ class NodeKind(Enum):
 class Node:
     """A file. `number` tells it from others of the filesystem; `mode` are permission bits, None where the filesystem
     has none; `size` is bytes, `mtime` seconds since the epoch; `special` says what another kind is, such as
-    `character device 1:3`."""
+    `character device 1:3`; `flags` are those of chattr(1) that say nothing about how the file is stored."""
 
     number: int
     kind: NodeKind
@@ -36,6 +36,7 @@ class Node:
     gid: int = 0
     mtime: int = 0
     special: str = ""
+    flags: int = 0
 
 
 @dataclass(frozen=True)

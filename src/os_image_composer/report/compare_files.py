@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from os_image_composer.formats.capability import capability_text
-from os_image_composer.formats.filesystem import MAX_DEPTH, FileSystem, Node, NodeKind, PosixFileSystem
+from os_image_composer.formats.ext4 import Ext4
+from os_image_composer.formats.filesystem import MAX_DEPTH, FileSystem, Node, NodeKind, PosixFileSystem, walk
 from os_image_composer.formats.same import first_difference
 from os_image_composer.formats.window import FormatError, Window
 from os_image_composer.report.differences import Area, Differences
@@ -33,6 +35,15 @@ class FilesToCompare:
 def compare_files(files: FilesToCompare, found: Differences) -> None:
     """Adds what differs. What cannot be read, because it is damaged, is told as `unreadable`."""
     _Comparing(files, found).run()
+
+
+def compare_inodes(a: Ext4, b: Ext4, prefix: str, found: Differences) -> None:
+    """Adds what differs in inodes and no file shows; for two filesystems that `compare_files` finds nothing in."""
+    with contextlib.suppress(FormatError):
+        for (path, ours), (_, theirs) in zip(walk(a), walk(b), strict=True):
+            one, other = a.hidden(ours), b.hidden(theirs)
+            fields = ((name, one.get(name), other.get(name)) for name in one | other)
+            found.add_fields(Area.FILE, f"{prefix}/{path}", fields)
 
 
 class _Comparing:
@@ -89,6 +100,8 @@ class _Comparing:
             self._add(path, "mode", _mode(a), _mode(b))
         if (a.uid, a.gid) != (b.uid, b.gid):
             self._add(path, "owner", f"{a.uid}:{a.gid}", f"{b.uid}:{b.gid}")
+        if a.flags != b.flags:
+            self._add(path, "flags", f"0x{a.flags:08x}", f"0x{b.flags:08x}")
         if a.special != b.special:
             self._add(path, "device", a.special, b.special)
         if a.mtime != b.mtime:

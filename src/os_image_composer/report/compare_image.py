@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from os_image_composer.errors import ImageError
+from os_image_composer.formats.ext4 import Ext4
 from os_image_composer.formats.filesystem import FileSystem, Volume
 from os_image_composer.formats.partition_table import Partition, PartitionTable
 from os_image_composer.formats.same import first_difference
 from os_image_composer.formats.volumes import identify, open_filesystem
 from os_image_composer.formats.window import ALLOWANCE, FormatError, Window
 from os_image_composer.report.compare_boot import explain_program
-from os_image_composer.report.compare_files import FilesToCompare, compare_files
+from os_image_composer.report.compare_files import FilesToCompare, compare_files, compare_inodes
 from os_image_composer.report.compare_packages import compare_roots
 from os_image_composer.report.differences import Area, Differences
 from os_image_composer.report.inspect import disk_table, open_image, partition_type
@@ -92,6 +93,7 @@ class _Comparing:
             self._bytes(named, place, one.size)
 
     def _filesystems(self, one: Window, other: Window, where: str) -> None:
+        before = self.found.count
         a, b = open_filesystem(one), open_filesystem(other)
         ours, theirs = a.volume if a else identify(one), b.volume if b else identify(other)
         if ours is None or theirs is None:
@@ -101,13 +103,20 @@ class _Comparing:
         self.found.add_fields(Area.FILESYSTEM, where, _volume_fields(ours, theirs))
         if a is not None and b is not None:
             self._files(a, b, where)
+            if self.found.count == before and isinstance(a, Ext4) and isinstance(b, Ext4):
+                # Whoever writes to a filesystem leaves these behind: they say something only where nothing else does.
+                said = a.super_block(), b.super_block()
+                fields = ((name, said[0][name], said[1][name]) for name in said[0])
+                self.found.add_fields(Area.FILESYSTEM, where, fields)
+                compare_inodes(a, b, _prefix(where), self.found)
 
     def _files(self, a: FileSystem, b: FileSystem, where: str) -> None:
         area = Area.BOOT if a.volume.kind == "vfat" else Area.FILE
         if is_root(a) and is_root(b):
             compare_roots(a, b, self.found)
-            where = ""
-        prefix = f"{where.split(' (', 1)[0]}:" if where else ""
+            prefix = ""
+        else:
+            prefix = _prefix(where)
         compare_files(FilesToCompare(a, b, area, prefix, explain_program(self.found, prefix)), self.found)
 
     # -- what is in no partition -----------------------------------------------------------------------------
@@ -140,6 +149,11 @@ def _window(disk: Window, partition: Partition) -> Window:
     """What lies beyond the end is a fault of the table, which says so."""
     start = min(partition.start, disk.size)
     return disk.part(start, min(partition.size, disk.size - start))
+
+
+def _prefix(where: str) -> str:
+    """What stands before a path: `partition 1:`."""
+    return f"{where.split(' (', 1)[0]}:"
 
 
 def _whole(disk: Window) -> Partition:
