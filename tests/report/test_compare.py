@@ -218,7 +218,7 @@ CASES = {
     "a boot sector's program": Case(at_byte(7), {("boot", "boot sector", "content")}),
     "a byte between the partitions": Case(at_byte(40 * 512), {("disk", "outside of the partitions", "bytes")}),
     "a byte of the table's copy": Case(at_byte(34 * MIB - 512), {("disk", "partition table", "faults")}),
-    "a byte that no file has": Case(at_byte(33 * MIB - 700), {("disk", "partition 2 (root)", "bytes")}),
+    "a byte that no file has": Case(at_byte(33 * MIB - 700), {("partition", "partition 2 (root)", "bytes")}),
     "a filesystem's label": Case(with_ext("tune2fs", "-L", "other"), {("filesystem", "partition 2 (root)", "label")}),
     "a filesystem's uuid": Case(
         with_ext("tune2fs", "-f", "-U", OTHER_UUID), {("filesystem", "partition 2 (root)", "uuid")}
@@ -249,6 +249,16 @@ def test_a_planted_difference_is_found_and_nothing_else(name: str, original: Pat
     CASES[name].plant(copy)
     assert found(original, copy) == CASES[name].expected
     assert found(copy, original) == CASES[name].expected
+
+
+def test_several_differences_hide_none_of_them(original: Path, copy: Path) -> None:
+    cases = [CASES[name] for name in ("a mode", "the command line", "a time", "a partition's flag", "an owner")]
+    for case in cases:
+        case.plant(copy)
+    at_byte(700)(copy)  # of the first sector of the GPT, behind its header
+    at_byte(40 * 512)(copy)
+    expected = set().union(*(case.expected for case in cases))
+    assert found(original, copy) == expected | CASES["a byte between the partitions"].expected
 
 
 def test_equal_images_have_no_difference(original: Path, copy: Path) -> None:

@@ -55,9 +55,9 @@ class _Comparing:
         else:
             self._tables(ours, theirs)
         if ours and theirs and self.a.size == self.b.size:
-            self._outside(ours, theirs, told=self.found.count > before)
+            self._outside(ours, theirs)
         if self.found.count == before:
-            self._bytes("disk", place, self.a.size)
+            self._bytes(Area.DISK, "disk", place, self.a.size)
 
     # -- partitions ------------------------------------------------------------------------------------------
 
@@ -90,7 +90,7 @@ class _Comparing:
         except FormatError as error:
             self.found.add(Area.FILESYSTEM, named, "unreadable", error, error)
         if self.found.count == before and place < min(one.size, other.size):
-            self._bytes(named, place, one.size)
+            self._bytes(Area.PARTITION, named, place, one.size)
 
     def _filesystems(self, one: Window, other: Window, where: str) -> None:
         before = self.found.count
@@ -121,14 +121,15 @@ class _Comparing:
 
     # -- what is in no partition -----------------------------------------------------------------------------
 
-    def _outside(self, a: PartitionTable, b: PartitionTable, told: bool) -> None:
-        """The boot sector's program and the gaps; where the table was `told` to differ, the gaps without it."""
+    def _outside(self, a: PartitionTable, b: PartitionTable) -> None:
+        """The boot sector's program and the gaps; where the table was told to differ, the gaps without it."""
+        told = any(d.area in (Area.DISK, Area.PARTITION) and d.kind != "bytes" for d in self.found.kept)
         boot_code = (window.part(0, min(_BOOT_CODE, window.size)) for window in (self.a, self.b))
         if first_difference(*boot_code) is not None:
             self.found.add(Area.BOOT, "boot sector", "content", "its program", "another one")
             told = True
         start = _table_end(a, b) if told else 0
-        end = self.a.size - (_table_end(a, b) if told and a.kind == "gpt" else 0)
+        end = self.a.size - (_table_end(a, b) if told and "gpt" in (a.kind, b.kind) else 0)
         taken = sorted((p.start, p.start + p.size) for table in (a, b) for p in table.partitions)
         for first, last in [*taken, (end, end)]:
             if start < min(first, end):
@@ -138,11 +139,11 @@ class _Comparing:
     def _gap(self, start: int, size: int) -> None:
         place = first_difference(self.a.part(start, size), self.b.part(start, size))
         if place is not None:
-            self._bytes("outside of the partitions", start + place, self.a.size)
+            self._bytes(Area.DISK, "outside of the partitions", start + place, self.a.size)
 
-    def _bytes(self, where: str, place: int, size: int) -> None:
+    def _bytes(self, area: Area, where: str, place: int, size: int) -> None:
         text = f"first at byte {place} of {size}"
-        self.found.add(Area.DISK, where, "bytes", text, text)
+        self.found.add(area, where, "bytes", text, text)
 
 
 def _window(disk: Window, partition: Partition) -> Window:
