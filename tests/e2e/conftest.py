@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from support.deb_repository import served
 from support.facts import PACKAGES, write_facts_template
 from support.look_alike import LookAlike, elxr_look_alike
+from support.lookalike.made import Lookalikes
 from support.workshop import TEMPLATE, Workshop, remove_workshop
 
 
@@ -39,3 +41,12 @@ def elxr(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A look-alike of the vendor's repository, with what the facts template asks for too."""
     with elxr_look_alike(tmp_path_factory.mktemp("elxr"), workshop.settings(), PACKAGES) as repository:
         yield repository
+
+
+@pytest.fixture(scope="session")
+def rpm_settings(lookalikes: Lookalikes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Settings with which Azure Linux 3 and Edge Microvisor Toolkit 3 are built from the look-alikes."""
+    file = tmp_path_factory.mktemp("rpm") / "settings.yml"
+    with served(lookalikes.root) as server:
+        file.write_text(lookalikes.settings_text(server.url))
+        yield file

@@ -7,15 +7,12 @@ Nothing here says anything about the vendors' own repositories: see docs/elxr.md
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from os_image_composer.ospackage.lock_file import parse_lock
-from support.deb_repository import served
 from support.look_alike import LookAlike
-from support.lookalike.made import Lookalikes
 from support.workshop import CHECKOUT, Workshop
 
 pytestmark = pytest.mark.build
@@ -25,15 +22,6 @@ RPM_SAMPLES = [path for path in SAMPLES if path.name.startswith(("azl3", "emt3")
 DEB_SAMPLES = [path for path in SAMPLES if path not in RPM_SAMPLES]
 # Under TCG, on two busy cores; a quiet machine takes a third.
 SECONDS = 600
-
-
-@pytest.fixture(scope="session")
-def rpm_settings(lookalikes: Lookalikes, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Settings with which Azure Linux 3 and Edge Microvisor Toolkit 3 are built from the look-alikes."""
-    file = tmp_path_factory.mktemp("rpm") / "settings.yml"
-    with served(lookalikes.root) as server:
-        file.write_text(lookalikes.settings_text(server.url))
-        yield file
 
 
 def build(workshop: Workshop, sample: str, *settings: str) -> Path:

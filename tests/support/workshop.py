@@ -52,13 +52,13 @@ class Workshop:
     def image(self, config_name: str = "minimal", name: str = "debian13-minimal-1.0") -> Path:
         return self.work / "debian-debian13-x86_64" / "imagebuild" / config_name / f"{name}.raw"
 
-    def settings(self) -> Settings:
-        settings = load_settings(None, dict(os.environ), CHECKOUT)
+    def settings(self, file: Path | None = None) -> Settings:
+        settings = load_settings(file, dict(os.environ), CHECKOUT)
         return settings.with_overrides(cache_dir=self.cache, work_dir=self.work)
 
-    def provider(self, template: Path = TEMPLATE) -> tuple[Provider, Preparation]:
-        """The provider of a template and its preparation, from the lock of the last build."""
-        settings = self.settings()
+    def provider(self, template: Path = TEMPLATE, file: Path | None = None) -> tuple[Provider, Preparation]:
+        """The provider of a template and its preparation, from the lock of the last build; `file` has the settings."""
+        settings = self.settings(file)
         spec = load_image_spec(template, settings.config_dir)
         provider = Provider(spec.target, Services(settings, SystemClock(), silent))
         provider.init()
@@ -76,9 +76,9 @@ class Workshop:
         scratch.mkdir(parents=True, exist_ok=True)
         return Sandbox(IdMap.for_caller(self.settings().root_id_range), scratch)
 
-    def results(self, template: Path = TEMPLATE) -> dict[str, Result]:
+    def results(self, template: Path = TEMPLATE, file: Path | None = None) -> dict[str, Result]:
         """What the store has for each step of a template's plan."""
-        provider, preparation = self.provider(template)
+        provider, preparation = self.provider(template, file)
         _, store = provider.workplace(preparation.lock)
         found = {step.name: store.by_id(step.id) for step in preparation.plan}
         return {name: result for name, result in found.items() if result is not None}

@@ -20,6 +20,7 @@ UKI = "linux.efi"
 LOADER = "loader.efi"
 _INITRD = "/run/initrd"
 _TARGET = "/target"
+_OS_RELEASE = "usr/lib/os-release"
 
 # The table of revocations that a signed UKI carries (shim, SBAT.md): the line that every table begins with, and what
 # ukify adds to the stub's own unless it is told something else.
@@ -48,7 +49,7 @@ class MakeUki:
         target = Tree(work.all("lower"))
         kernel = find_kernel(sandbox, target, self.kernel, self.modules, self.kernel_version)
         original, stub = work.scratch / "kernel", work.scratch / "stub"
-        missing = [p for p in (self.stub, self.loader) if not sandbox.glob(target, p)]
+        missing = [p for p in (self.stub, self.loader, _OS_RELEASE) if not sandbox.glob(target, p)]
         if missing:
             raise StepError(
                 "no-boot-files",
@@ -77,7 +78,7 @@ class MakeUki:
             f"--linux={_TARGET}/{kernel.path}",
             f"--initrd={_INITRD}/{INITRD}",
             f"--cmdline={self.cmdline}",
-            f"--os-release=@{_TARGET}/usr/lib/os-release",
+            f"--os-release=@{_TARGET}/{_OS_RELEASE}",
             f"--uname={kernel.release}",
             f"--stub={_TARGET}/{self.stub}",
             f"--output=/{UKI}",

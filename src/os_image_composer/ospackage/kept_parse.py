@@ -5,8 +5,8 @@ and the content. So a file that was damaged, that belongs to another index or th
 but made again. This finds damage; it proves nothing to whom may write to the cache. So who reads it takes no more
 from it than where to look in the index itself, whose bytes are held against the signed metadata in every run.
 
-RPM's family does without: libsolv reads 12,000 packages of a primary.xml in 0.3 s, and its own cache form would have to
-be believed, digests and all.
+Indexes in XML do without: libsolv reads 12,000 packages of one in 0.3 s, and its own cache form would have to be
+believed, digests and all.
 """
 
 from __future__ import annotations

@@ -131,6 +131,8 @@ def names(present: set[str]) -> Iterator[Recipe]:
     for name, stand_ins in NAMES.items():
         if name not in present:
             recipe = Recipe(name, "3.0", "9.azl3").add("Requires", *(s for s in stand_ins if s in present))
+            if name == "core-packages-base-image":
+                recipe.add("Requires", "system-release")
             if name in _FILES:
                 file, text = _FILES[name]
                 recipe.file(f"/usr/lib/dracut/dracut.conf.d/{file}", text)
