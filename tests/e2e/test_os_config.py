@@ -142,7 +142,8 @@ def test_keyboard_is_made_the_same_way_each_time(sandbox: Sandbox, new_tree: New
     assert len(digests) == 1
     assert 'XKBLAYOUT="us,ru"\nXKBVARIANT=",phonetic"' in text(sandbox, tree, "etc/default/keyboard")
     (kept,) = sandbox.glob(tree, "etc/console-setup/cached_*.kmap.gz")
-    assert b"Cyrillic" in gzip.decompress(sandbox.read(tree, [kept])[kept])
+    made = gzip.decompress(sandbox.read(tree, [kept])[kept])
+    assert b"U+0447" in made  # CYRILLIC SMALL LETTER CHE; ckbcomp names letters or not, as its version and charmap go
 
 
 @pytest.mark.parametrize(
