@@ -15,7 +15,15 @@ SEED = "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e"
 def lock(url: str, date: int, version: str = "1") -> Lock:
     package = LockedPackage("a", version, "all", "r/s", "pool/a", 1, "ab" * 32, 1, False, "a 1", ())
     repository = LockedRepository("r/s", url, "s", date, None, "cd" * 32, ())
-    return Lock("o", "d", "x86_64", SEED, date, (repository,), {"image": PackageSet((Transaction("t", (package,)),))})
+    return Lock(
+        "o",
+        "d",
+        "x86_64",
+        SEED,
+        date,
+        (repository,),
+        {"image": PackageSet((Transaction("t", (package,)),), roots=("a",))},
+    )
 
 
 def test_same_packages_from_another_mirror_keep_the_lock_and_its_date_and_note_the_mirror(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from os_image_composer.ospackage.lock import (
     LockedRepository,
     PackageSet,
     Transaction,
-    dump_lock,
 )
+from os_image_composer.ospackage.lock_text import dump_lock
 from os_image_composer.report import differences
 from os_image_composer.report.compare import compare
 from support.small_images import MIB, empty_file, ext_image
@@ -122,7 +122,7 @@ def package(name: str, version: str = "1.0") -> LockedPackage:
 
 def lock(*packages: LockedPackage, epoch: int = 1) -> Lock:
     repository = LockedRepository("debian/trixie", "http://mirror.invalid", "trixie", 1, None, "cd" * 32, ("ef" * 20,))
-    sets = {"image": PackageSet((Transaction("default", packages),))}
+    sets = {"image": PackageSet((Transaction("default", packages),), roots=tuple(sorted(p.name for p in packages)))}
     seed = "11111111-2222-5333-8444-555555555555"
     return Lock("debian", "debian13", "amd64", seed, epoch, (repository,), sets)
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import struct
 import tarfile
 import tempfile
@@ -32,8 +31,16 @@ from os_image_composer.ospackage.deb.control import paragraphs, parse_relations
 from os_image_composer.ospackage.deb.packages import SuiteIndex
 from os_image_composer.ospackage.deb.release import parse_release
 from os_image_composer.ospackage.deb.version import version_key
-from os_image_composer.ospackage.lock import dump_lock
+from os_image_composer.ospackage.lock import (
+    AskedGroup,
+    Lock,
+    LockedPackage,
+    LockedRepository,
+    PackageSet,
+    Transaction,
+)
 from os_image_composer.ospackage.lock_file import parse_lock
+from os_image_composer.ospackage.lock_text import dump_lock
 from os_image_composer.ospackage.openpgp import load_keyring, verify_cleartext
 from support.deb_repository import NOW, DebRepository, SigningKey, deb
 from support.efi_programs import efi_program
@@ -211,20 +218,11 @@ def harmless(target: Target, data: bytes) -> None:
 
 
 def _lock() -> bytes:
-    package = {
-        "name": "a", "version": "1", "arch": "all", "repository": "r/s", "path": "pool/a.x", "size": 1,
-        "sha256": "ab" * 32, "installed_size": 1, "essential": False, "source": "a 1", "depends": ["b"],
-    }  # fmt: skip
-    repository = {
-        "name": "r/s", "url": "https://a.example", "suite": "s", "date": 1, "valid_until": None,
-        "metadata_sha256": "cd" * 32, "signers": ["ef" * 20],
-    }  # fmt: skip
-    whole = {
-        "lockVersion": 1, "os": "o", "dist": "d", "arch": "x86_64", "seed": "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e",
-        "source_date_epoch": 1, "repositories": [repository],
-        "sets": {"image": {"transactions": [{"label": "t", "packages": [package]}]}},
-    }  # fmt: skip
-    return json.dumps(whole).encode()
+    package = LockedPackage("a", "1", "all", "r/s", "pool/a.x", 1, "ab" * 32, 1, False, "a 1", ())
+    repository = LockedRepository("r/s", "https://a.example", "s", 1, None, "cd" * 32, ("ef" * 20,), "x", ("main",), 1)
+    packages = PackageSet((Transaction("t", (package,)),), (AskedGroup("t", {"a": "a"}),))
+    seed = "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e"
+    return dump_lock(Lock("o", "d", "x86_64", seed, 1, (repository,), {"image": packages})).encode()
 
 
 def _tar(form: int) -> bytes:

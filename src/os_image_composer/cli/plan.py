@@ -88,7 +88,7 @@ def plan_fields(preparation: Preparation, forecast: Sequence[Forecast]) -> dict[
     """`plan --json`: docs/explain.md tells the fields; they are only ever added. Options hold no secrets: passwords
     stand in them as digests of their hashes."""
     from os_image_composer.build.canonical import sha256_text
-    from os_image_composer.ospackage.lock import dump_lock
+    from os_image_composer.ospackage.lock_text import dump_lock
 
     value = preparation.plan.to_json()
     said = {f.name: {"verdict": f.verdict, "why": f.why} for f in forecast}

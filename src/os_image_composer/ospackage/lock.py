@@ -1,15 +1,12 @@
 """What was resolved: every package by name, version and SHA-256, and the metadata it was chosen from.
 
-The file is JSON with sorted keys, one value a line, so that a review shows what changed.
+How it is written down and read back: `lock_file`.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-
-LOCK_VERSION = 1
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, order=True)
@@ -43,10 +40,24 @@ class Transaction:
 
 
 @dataclass(frozen=True)
+class AskedGroup:
+    """What one template asks for: its texts, each with the name of the package of the set that meets it. `label` says
+    which template."""
+
+    label: str
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class PackageSet:
-    """A root filesystem's packages: transactions in the order in which they are installed."""
+    """A root filesystem's packages: transactions in the order in which they are installed. `asked` is what they were
+    chosen for, `weak_dependencies` whether with what packages recommend; `roots` are the names of those that are there
+    though neither asked for nor needed by another: what every system has, what others recommend."""
 
     transactions: tuple[Transaction, ...]
+    asked: tuple[AskedGroup, ...] = ()
+    roots: tuple[str, ...] = ()
+    weak_dependencies: bool = False
 
     def packages(self) -> Iterator[LockedPackage]:
         for transaction in self.transactions:
@@ -56,7 +67,8 @@ class PackageSet:
 @dataclass(frozen=True)
 class LockedRepository:
     """A repository suite as it was read. `date` and `valid_until` are seconds since the epoch;
-    `signers` are fingerprints of primary keys, the pinned one that was accepted first."""
+    `signers` are fingerprints of primary keys, the pinned one that was accepted first; `family` is that of its
+    packages; `priority` is the one that was asked for, if any."""
 
     name: str
     url: str
@@ -65,6 +77,9 @@ class LockedRepository:
     valid_until: int | None
     metadata_sha256: str
     signers: tuple[str, ...]
+    family: str = ""
+    components: tuple[str, ...] = ()
+    priority: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,8 +102,3 @@ class Lock:
         further = (mirrors or {}).get(own.name.partition("/")[0], ())
         bases = dict.fromkeys(url.rstrip("/") for url in (own.url, *further))
         return tuple(f"{base}/{package.path}" for base in bases)
-
-
-def dump_lock(lock: Lock) -> str:
-    """The lock as text; equal locks give equal text."""
-    return json.dumps({"lockVersion": LOCK_VERSION, **asdict(lock)}, indent=1, sort_keys=True) + "\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ class Repository:
     the pinned primary keys, any of which must have signed; `keyrings` are the files that may hold them, `key_url` is
     where they are offered; `priority` pins its versions; None leaves that to what its
     suites say of themselves; `signed_packages` says whether each package must carry a pinned key's signature, in a
-    family whose packages can."""
+    family whose packages can; with `as_of` (seconds since the epoch) it is read as it was then."""
 
     name: str
     urls: tuple[str, ...]
@@ -29,6 +29,7 @@ class Repository:
     key_url: str | None = None
     accept_older_metadata: bool = False
     signed_packages: bool = True
+    as_of: int | None = None
 
     @property
     def url(self) -> str:
@@ -39,12 +40,14 @@ class Repository:
 @dataclass(frozen=True)
 class SetRequest:
     """A root filesystem's packages: each group is what one template adds to those before it; `essential` adds what
-    the distribution holds every system to have, `weak_dependencies` what packages only recommend."""
+    the distribution holds every system to have, `weak_dependencies` what packages only recommend. `keep` are versions
+    by name that are taken as long as a repository has them, unless a text names another."""
 
     name: str
     groups: tuple[PackageGroup, ...]
     essential: bool
     weak_dependencies: bool = False
+    keep: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from os_image_composer.config.spec import PackageGroup
-from os_image_composer.ospackage.lock import LockedPackage, PackageSet, Transaction
+from os_image_composer.ospackage.lock import AskedGroup, LockedPackage, PackageSet, Transaction
 from os_image_composer.ospackage.resolve import SetRequest
 
 P = TypeVar("P")
@@ -16,10 +16,13 @@ def package_set(
     request: SetRequest,
     solve: Callable[[Sequence[str]], Mapping[str, P]],
     locked: Callable[[Sequence[P]], Callable[[P], LockedPackage]],
+    meeting: Callable[[str], Sequence[str]],
+    defaults: Sequence[str] = (),
 ) -> PackageSet:
     """One transaction a group: what solving the groups up to it adds, in the order of the keys of what `solve` gives
     for names. Where a further group changes or drops what the groups before it gave, the two are one transaction.
-    `locked` gets the whole set and gives what makes its packages locked ones."""
+    `locked` gets the whole set and gives what makes its packages locked ones; `meeting` gives the names of the packages
+    that may meet a text, the preferred one first; `defaults` are the names of those that every system has."""
     groups = request.groups or (PackageGroup(request.name, ()),)
     solved: list[tuple[str, Mapping[str, P]]] = []
     for count in range(1, len(groups) + 1):
@@ -36,4 +39,47 @@ def package_set(
         before = frozenset(packages)
         if added or not transactions:
             transactions.append(Transaction(label, tuple(lock(packages[key]) for key in added)))
-    return PackageSet(tuple(transactions))
+    return _with_reasons(request, tuple(transactions), meeting, defaults)
+
+
+def _with_reasons(
+    request: SetRequest,
+    transactions: tuple[Transaction, ...],
+    meeting: Callable[[str], Sequence[str]],
+    defaults: Sequence[str],
+) -> PackageSet:
+    """The set with why each package is there."""
+    needs = needs_of(p for t in transactions for p in t.packages)
+    asked = tuple(
+        AskedGroup(group.label, {text: next(n for n in meeting(text) if n in needs) for text in group.packages})
+        for group in request.groups
+    )
+    wanted = {name for group in asked for name in group.packages.values()}
+    roots = {name for name in defaults if name in needs and name not in wanted}
+    reached = reachable(needs, wanted | roots)
+    for name in sorted(needs):
+        # What others recommend, and what nothing needs any more since another choice meets the same demand.
+        if name not in reached:
+            roots.add(name)
+            reached |= reachable(needs, {name})
+    return PackageSet(transactions, asked, tuple(sorted(roots)), request.weak_dependencies)
+
+
+def needs_of(packages: Iterable[LockedPackage]) -> dict[str, set[str]]:
+    """What the packages of each name need, by name."""
+    found: dict[str, set[str]] = {}
+    for package in packages:
+        found.setdefault(package.name, set()).update(package.depends)
+    return found
+
+
+def reachable(needs: Mapping[str, Iterable[str]], start: Iterable[str]) -> set[str]:
+    """The names of `start` and of all that they need, as far as they are there."""
+    found: set[str] = set()
+    queue = list(start)
+    while queue:
+        name = queue.pop()
+        if name in needs and name not in found:
+            found.add(name)
+            queue += needs[name]
+    return found

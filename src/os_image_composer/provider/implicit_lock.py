@@ -14,8 +14,9 @@ from pathlib import Path
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.flock import locked
 from os_image_composer.errors import MetadataError
-from os_image_composer.ospackage.lock import Lock, dump_lock
+from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.lock_file import parse_lock
+from os_image_composer.ospackage.lock_text import dump_lock
 
 
 class ImplicitLock:

@@ -16,7 +16,8 @@ from os_image_composer import __version__
 from os_image_composer.build.canonical import sha256_text
 from os_image_composer.build.execute import Outcome
 from os_image_composer.config.spec import ImageSpec
-from os_image_composer.ospackage.lock import Lock, dump_lock
+from os_image_composer.ospackage.lock import Lock
+from os_image_composer.ospackage.lock_text import dump_lock
 from os_image_composer.provider.interface import Preparation
 
 MANIFEST_VERSION = 1

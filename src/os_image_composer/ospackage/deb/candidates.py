@@ -8,7 +8,7 @@ priority replaces any of them. A request for `name=version` or `name/suite` sets
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from os_image_composer.errors import SolveError
 from os_image_composer.ospackage.deb.control import Operator, Relation
@@ -56,6 +56,7 @@ class Available:
         self._mentions: dict[str, tuple[int, ...]] = {}
         self._keys: dict[str, Key] = {}
         self._defaults: tuple[Package, ...] | None = None
+        self._chosen: Mapping[str, Package] = {}
 
     def versions(self, name: str) -> tuple[Package, ...]:
         """All versions, best pin and then newest first."""
@@ -142,8 +143,14 @@ class Available:
         explicit = {p.name: p for p in chosen}
         if all(self.candidate(n) is p for n, p in explicit.items()):
             return self
-        other._candidates.update(explicit)
+        other._chosen = {**self._chosen, **explicit}
+        other._candidates.update(other._chosen)
         return other
+
+    def keeping(self, versions: Mapping[str, str]) -> Available:
+        """The same packages, with these versions as candidates as far as they are still there."""
+        there = (next((p for p in self.versions(n) if p.version == v), None) for n, v in versions.items())
+        return self.choosing(p for p in there if p is not None)
 
     def request(self, text: str) -> Package:
         """The package that a template asks for by `name`, `name=version` or `name/suite`. A name that only one

@@ -41,7 +41,7 @@ class DebResolver:
             )
         suites = self._read(repositories, package_arch)
         available = Available([i for s in suites for i in s.indexes], [s.locked.name for s in suites], package_arch)
-        sets = {request.name: _package_set(available, request) for request in requests}
+        sets = {request.name: _package_set(available.keeping(request.keep), request) for request in requests}
         return Resolution(tuple(s.locked for s in suites), sets, max((s.locked.date for s in suites), default=0))
 
     def _read(self, repositories: Sequence[Repository], arch: str) -> list[ReadSuite]:
@@ -52,7 +52,7 @@ class DebResolver:
                 for r, s in wanted
             ]
             suites = [future.result() for future in futures]
-        NewestDates(self._cache_dir).note({s.memory: s.locked.date for s in suites})
+        NewestDates(self._cache_dir).note({s.memory: s.locked.date for s in suites if s.memory is not None})
         return suites
 
 
@@ -67,7 +67,11 @@ def _package_set(available: Available, request: SetRequest) -> PackageSet:
         providers = _providers(final)
         return lambda package: _locked(available, package, providers)
 
-    return package_set(request, solved, locked)
+    def meeting(text: str) -> Sequence[str]:
+        return [available.request(text).name]
+
+    defaults = [p.name for p in available.defaults()] if request.essential else []
+    return package_set(request, solved, locked, meeting, defaults)
 
 
 def _providers(packages: Sequence[Package]) -> dict[str, list[Package]]:

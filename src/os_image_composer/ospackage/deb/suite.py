@@ -24,15 +24,16 @@ from os_image_composer.ospackage.retry import first_that_works, retried
 from os_image_composer.ospackage.seen import NewestDates, memory_key
 from os_image_composer.ospackage.transport import Transport
 
+FAMILY = "deb"
 MAX_RELEASE = 8 << 20  # bytes; Debian's have 150 kB
 
 
 @dataclass(frozen=True)
 class ReadSuite:
-    """`memory` is what its date is remembered by."""
+    """`memory` is what its date is remembered by; None: not at all."""
 
     locked: LockedRepository
-    memory: str
+    memory: str | None
     indexes: tuple[SuiteIndex, ...]
 
 
@@ -50,14 +51,16 @@ def read_suite(
     caller, once everything was accepted."""
     what = f"{repository.name}/{suite}"
     keyring = keyring_of(repository, what, root, transport, clock.now(), listener)
-    memory = memory_key(repository, suite)
-    newest = NewestDates(root).of(memory)
+    # What a repository was at another time says nothing about what it is.
+    memory = memory_key(repository, suite) if repository.as_of is None else None
+    newest = NewestDates(root).of(memory) if memory is not None else None
+    now = clock.now() if repository.as_of is None else float(repository.as_of)
 
     def read(url: str, attempts: int) -> ReadSuite:
         directory = f"{url}/dists/{suite}"
         document, signed, name = _signed_release(directory, what, keyring, transport, listener, attempts)
         release = parse_release(signed.text, name)
-        check_release(release, suite, name, clock.now(), None if repository.accept_older_metadata else newest)
+        check_release(release, suite, name, now, None if repository.accept_older_metadata else newest)
         if newest is not None and release.date < newest:
             listener(Note("warning", f"{what}: {url} went back to older metadata, as the settings allow"))
         return ReadSuite(
@@ -69,6 +72,9 @@ def read_suite(
                 valid_until=release.valid_until,
                 metadata_sha256=hashlib.sha256(document).hexdigest(),
                 signers=signed.signers,
+                family=FAMILY,
+                components=repository.components,
+                priority=repository.priority,
             ),
             memory,
             _indexes(release, directory, repository, arch, what, root, transport, listener),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import solv
 
@@ -30,7 +30,8 @@ _NEVER = ("src", "nosrc")
 
 
 class PackagePool:
-    """What the repositories offer for `arch`, and for other architectures only as far as `allow` is called."""
+    """What the repositories offer for `arch`, and for other architectures only as far as `allow` is called. What was
+    built after a repository's `as_of` is not offered."""
 
     def __init__(self, repositories: Sequence[ReadRepository], arch: str) -> None:
         self.repositories = tuple(repositories)
@@ -49,6 +50,8 @@ class PackagePool:
             self._add(repository, "primary", None, 0)
         self._file_lists = False
         self._arches = {arch, "noarch"}
+        self._later = frozenset(self._built_later())
+        self._not_kept: frozenset[int] = frozenset()
         self._prepare()
 
     def allow(self, arches: Iterable[str]) -> None:
@@ -58,27 +61,44 @@ class PackagePool:
             self._arches = wanted
             self._consider()
 
+    def keep(self, versions: Mapping[str, str]) -> None:
+        """Offer of each of these names only the packages of that version, as far as there are any; of all other names
+        everything again."""
+        hidden: set[int] = set()
+        self._not_kept = frozenset()
+        for name, version in versions.items():
+            there = self.named(name)
+            if any(version_of(s) == version for s in there):
+                hidden.update(s.id for s in there if version_of(s) != version)
+        self._not_kept = frozenset(hidden)
+        self._consider()
+
+    def built_later(self, name: str) -> list[solv.XSolvable]:
+        """The packages of this name that are not offered because they were built too late."""
+        found = self.pool.select(name, solv.Selection.SELECTION_NAME)
+        return [s for s in found.solvables() if s.id in self._later]
+
     def names(self) -> set[str]:
         return {solvable.name for solvable in self.offered()}
 
     def offered(self) -> Iterator[solv.XSolvable]:
-        return (s for s in self.pool.solvables if s.arch in self._arches)
+        return (s for s in self.pool.solvables if self._offers(s))
 
     def named(self, name: str) -> list[solv.XSolvable]:
         """Every package of this name, of the offered architectures."""
         found = self.pool.select(name, solv.Selection.SELECTION_NAME)
-        return [s for s in found.solvables() if s.arch in self._arches]
+        return [s for s in found.solvables() if self._offers(s)]
 
     def providing(self, name: str) -> list[solv.XSolvable]:
         """Every package that has the name or path among its Provides, or among the files of primary.xml."""
-        return [s for s in self.pool.whatprovides(self.pool.Dep(name)) if s.arch in self._arches]
+        return [s for s in self.pool.whatprovides(self.pool.Dep(name)) if self._offers(s)]
 
     def holding(self, path: str) -> list[solv.XSolvable]:
         """Every package with a file of this absolute path."""
         if not _IN_PRIMARY.fullmatch(path):
             self.read_file_lists()
         found = self.pool.select(path, solv.Selection.SELECTION_FILELIST)
-        return [s for s in found.solvables() if s.arch in self._arches]
+        return [s for s in found.solvables() if self._offers(s)]
 
     def obsoleting(self, packages: Sequence[solv.XSolvable]) -> list[solv.XSolvable]:
         """Every package with an Obsoletes on one of these, by its name: rpm does not look at Provides there."""
@@ -86,7 +106,7 @@ class PackagePool:
         for package in packages:
             for other in self.pool.whatmatchessolvable(solv.SOLVABLE_OBSOLETES, package):
                 relations = other.lookup_deparray(solv.SOLVABLE_OBSOLETES)
-                if other.arch in self._arches and any(package.matchesdep(solv.SOLVABLE_NAME, r) for r in relations):
+                if self._offers(other) and any(package.matchesdep(solv.SOLVABLE_NAME, r) for r in relations):
                     found[other.id] = other
         return list(found.values())
 
@@ -161,7 +181,17 @@ class PackagePool:
         self._consider()
 
     def _consider(self) -> None:
-        self.pool.set_considered_list([s.id for s in self.pool.solvables if s.arch in self._arches])
+        self.pool.set_considered_list([s.id for s in self.pool.solvables if self._offers(s)])
+
+    def _offers(self, solvable: solv.XSolvable) -> bool:
+        return solvable.arch in self._arches and solvable.id not in self._later and solvable.id not in self._not_kept
+
+    def _built_later(self) -> Iterator[int]:
+        for repository in self.repositories:
+            if repository.as_of is not None:
+                for solvable in self._repos[repository.locked.name].solvables_iter():
+                    if solvable.lookup_num(solv.SOLVABLE_BUILDTIME) > repository.as_of:
+                        yield solvable.id
 
 
 def version_of(solvable: solv.XSolvable) -> str:

@@ -65,7 +65,8 @@ def _reason(pool: PackagePool, rule: solv.Ruleinfo, chain: Callable[[str], Chain
 def _absence(pool: PackagePool, relation: str) -> str:
     there = [] if relation.startswith("(") else pool.named(relation.split(" ", 1)[0])
     if not there:
-        return "no repository has"
+        later = pool.built_later(relation.split(" ", 1)[0])
+        return "no repository has" + (" from before the date that was asked for" if later else "")
     return "no repository has; there is " + ", ".join(f"{_say(pool, s)} ({s.repo.name})" for s in there)
 
 

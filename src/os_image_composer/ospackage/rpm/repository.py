@@ -20,16 +20,18 @@ from os_image_composer.ospackage.rpm.xml import refuse_document_type
 from os_image_composer.ospackage.seen import NewestDates, memory_key
 from os_image_composer.ospackage.transport import Transport
 
+FAMILY = "rpm"
 MAX_SIGNATURE = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
 class ReadRepository:
     """A repository whose repomd.xml was verified; `primary` is the plain text of that index, `memory` is what the
-    date is remembered by."""
+    date is remembered by; of packages built after `as_of` (seconds since the epoch) nothing is to be taken."""
 
     locked: LockedRepository
     priority: int | None
+    as_of: int | None
     memory: str
     urls: tuple[str, ...]
     primary: bytes
@@ -72,10 +74,14 @@ def read_repository(
             valid_until=None,
             metadata_sha256=hashlib.sha256(document).hexdigest(),
             signers=signed.signers,
+            family=FAMILY,
+            priority=repository.priority,
         )
         primary = _read(repomd.source("primary", (url,), name), root, transport, listener)
         urls = (url, *(other for other in repository.urls if other != url))
-        return ReadRepository(locked, repository.priority, memory, urls, primary, repomd, root, transport, listener)
+        return ReadRepository(
+            locked, repository.priority, repository.as_of, memory, urls, primary, repomd, root, transport, listener
+        )
 
     return first_that_works(repository.urls, read, what, listener)
 

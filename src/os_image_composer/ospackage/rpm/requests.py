@@ -30,7 +30,7 @@ class Requested:
 
 def requested(pool: PackagePool, texts: Sequence[str]) -> tuple[Requested, ...]:
     """Packages of another architecture are offered by the pool from now on where one of the texts names it. Raises
-    SolveError `unknown-package`, `unknown-version`; several together as `unknown-packages`."""
+    SolveError `unknown-package`, `unknown-version`, `no-old-versions`; several together as `unknown-packages`."""
     others = _COMPATIBLE.get(pool.arch, ())
     pool.allow(end for text in texts for end in (text.rpartition(".")[2],) if end in others)
     names = [r.locked.name for r in pool.repositories]
@@ -93,6 +93,14 @@ def _unknown(pool: PackagePool, text: str) -> SolveError:
             versions = ", ".join(f"{version_of(s)} ({s.repo.name})" for s in sorted(there, key=lambda s: s.id))
             wanted = text.removeprefix(f"{name}-")
             return SolveError("unknown-version", f"{name} is not there as {wanted}", cause=f"there is {versions}")
+    later = pool.built_later(text)
+    if later:
+        return SolveError(
+            "no-old-versions",
+            f"no repository keeps a version of {text} from before the date that was asked for",
+            cause="there is " + ", ".join(f"{version_of(s)} ({s.repo.name}), built later" for s in later),
+            hint="name a later date, or a mirror that keeps old versions",
+        )
     repositories = [r.locked.name for r in pool.repositories]
     names = () if text.startswith("/") else sorted(pool.names())
     return unknown_package(text, names, repositories, "check the name and the distribution's repositories")
