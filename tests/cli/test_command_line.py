@@ -133,7 +133,7 @@ def test_an_interrupted_command_says_so_as_an_event(environment: dict[str, str],
     words = ("build", "--json-events", str(tmp_path / "any.yml"))
     code = (
         "import os, signal, sys; from os_image_composer.cli import build, main\n"
-        "build.settings_of = lambda options: os.kill(os.getpid(), signal.SIGINT)\n"
+        "build.settings_of = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
         f"sys.exit(main.run({list(words)!r}))"
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)

@@ -35,7 +35,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
     )
     preparation = interface.Preparation(
         spec=None,
-        lock=lock.Lock("debian", "debian13", "x86_64", "s", 0, (), {"image": packages}),
+        chosen=interface.ChosenLock(lock.Lock("debian", "debian13", "x86_64", "s", 0, (), {"image": packages})),
         plan=Plan("a", "sandbox 1", ()),
         output=image.parent,
         passwords=None,

@@ -186,14 +186,15 @@ def primary(packages: list[tuple[MadeRpm, bytes, str]]) -> bytes:
         f'xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="{len(packages)}">\n'
     ]
     for package, data, path in packages:
-        said = package.tags.get(1009)
+        said, built = package.tags.get(1009), package.tags.get(1006)
         installed = said[1][0] if said else sum(len(c.data) for c in package.files.values())
         parts += [
             f'<package type="rpm"><name>{escape(package.name)}</name><arch>{package.arch}</arch>',
             _version(package),
             f'<checksum type="sha256" pkgid="YES">{hashlib.sha256(data).hexdigest()}</checksum>',
             "<summary>a test</summary><description/><packager/><url/>",
-            f'<time file="1" build="1"/><size package="{len(data)}" installed="{installed}" archive="{installed}"/>',
+            f'<time file="1" build="{built[1][0] if built else 1}"/>',
+            f'<size package="{len(data)}" installed="{installed}" archive="{installed}"/>',
             f"<location href={quoteattr(path)}/><format><rpm:license>{escape(package.license)}</rpm:license>",
             f"<rpm:sourcerpm>{package.source or package.file_name.replace(package.arch, 'src')}</rpm:sourcerpm>",
         ]

@@ -34,6 +34,7 @@ class Described:
     conflicts: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
     mebibytes: float = 0.1  # when it is installed
+    built: int = 1  # in seconds since the epoch, where the family's metadata says so
 
 
 @dataclass
@@ -96,7 +97,7 @@ class SmallData:
                 requires=package.depends,
                 conflicts=package.conflicts,
                 provides=package.provides,
-                tags={1009: (INT32, [int(package.mebibytes * (1 << 20))])},
+                tags={1006: (INT32, [package.built]), 1009: (INT32, [int(package.mebibytes * (1 << 20))])},
             )
         relations = {"depends": package.depends, "conflicts": package.conflicts, "provides": package.provides}
         fields: dict[str, Any] = {key: ", ".join(names) for key, names in relations.items() if names}

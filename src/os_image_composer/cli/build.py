@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from os_image_composer.cli.options import global_options, settings_of
+from os_image_composer.cli.options import LOCKED, OFFLINE, global_options, lock_choice, settings_of
 from os_image_composer.cli.summary import shown
 
 if TYPE_CHECKING:
@@ -26,13 +26,19 @@ def build(
     template: Annotated[Path, typer.Argument(help="Image template (YAML).")],
     output: Annotated[Path | None, typer.Option(metavar="DIR", help="Where the image goes.")] = None,
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the mirror for newer packages.")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help=LOCKED)] = False,
+    offline: Annotated[bool, typer.Option("--offline", help=OFFLINE)] = False,
     json_events: Annotated[
         bool, typer.Option("--json-events", help="Print events as JSON lines on standard output.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the image's path and nothing else.")] = False,
 ) -> None:
-    """Build the image that a template describes."""
-    settings = settings_of(global_options(context))
+    """Build the image that a template describes.
+
+    The packages are those of TEMPLATE.lock where there is one that fits (`lock` writes it), else those of the last
+    build, else what the mirror has now.
+    """
+    settings = settings_of(global_options(context), offline=offline)
     from os_image_composer.build.clock import SystemClock
     from os_image_composer.cli.listening import listening
     from os_image_composer.cli.progress import JsonLines
@@ -48,7 +54,9 @@ def build(
     with listening(settings, clock, json_lines, quiet) as listener:
         provider = provider_for(spec.target, Services(settings, clock, listener))
         provider.init()
-        preparation = provider.pre_process(spec, refresh=refresh, output=output and output.absolute())
+        preparation = provider.pre_process(
+            spec, lock_choice(template, locked=locked, refresh=refresh), output=output and output.absolute()
+        )
         published = provider.build_image(preparation)
     _tell(published, json_lines, quiet)
 

@@ -24,7 +24,9 @@ from os_image_composer.cli import (
     completion,
     config,
     doctor,
+    fetch,
     inspect,
+    lock,
     plan,
     schema,
     validate,
@@ -47,7 +49,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (build, validate, plan, boot, inspect, compare, cache, config, schema, doctor, completion, version):
+_EVERY_DAY = (build, validate, plan, lock, fetch, boot, inspect, compare)
+_AROUND_IT = (cache, config, schema, doctor, completion, version)
+for module in (*_EVERY_DAY, *_AROUND_IT):
     module.register(app)
 
 

@@ -15,9 +15,13 @@ from os_image_composer.errors import UsageError
 
 if TYPE_CHECKING:
     from os_image_composer.config.settings import Settings
+    from os_image_composer.provider.lock_choice import LockChoice
 
 
 MAIN_MIRROR = ""
+# Help of flags that several verbs have.
+LOCKED = "Take the packages of TEMPLATE.lock, or fail where it does not fit."
+OFFLINE = "Open no connection: use what is in the cache."
 _CREDENTIALS = re.compile(r"//[^/@\s]*@")
 
 
@@ -68,7 +72,7 @@ def parse_mirror(text: str) -> tuple[str, str]:
     return name, url
 
 
-def settings_of(options: GlobalOptions) -> Settings:
+def settings_of(options: GlobalOptions, *, offline: bool = False) -> Settings:
     """The settings files and the environment, with the flags over them. Raises UsageError."""
     from os_image_composer.config.settings import load_settings
 
@@ -86,6 +90,7 @@ def settings_of(options: GlobalOptions) -> Settings:
         log_level=options.log_level.value if options.log_level else None,
         log_file=options.log_file,
         mirrors=mirrors,
+        offline=offline,
     )
 
 
@@ -94,3 +99,10 @@ def own_settings_path() -> Path:
     from os_image_composer.config.settings import own_settings_file
 
     return own_settings_file(os.environ)
+
+
+def lock_choice(template: Path, *, locked: bool = False, refresh: bool = False) -> LockChoice:
+    """Which lock a template is built from: the one beside it, if there is one."""
+    from os_image_composer.provider.lock_choice import LockChoice, lock_path
+
+    return LockChoice(lock_path(template), locked, refresh)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from os_image_composer.cli.options import global_options, settings_of
+from os_image_composer.cli.options import LOCKED, OFFLINE, global_options, lock_choice, settings_of
 from os_image_composer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,16 +33,19 @@ def plan(
     context: typer.Context,
     template: Annotated[Path, typer.Argument(help="Image template (YAML).")],
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the mirror for newer packages.")] = False,
+    locked: Annotated[bool, typer.Option("--locked", help=LOCKED)] = False,
+    offline: Annotated[bool, typer.Option("--offline", help=OFFLINE)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
     as_dot: Annotated[bool, typer.Option("--dot", help="Print the graph of the image's packages (Graphviz).")] = False,
 ) -> None:
     """Say which steps a build would run, which results it would reuse, and why. Builds nothing.
 
-    The packages are those of the lock of the last build, else of the mirror's signed metadata.
+    The packages are those of TEMPLATE.lock, else of the lock of the last build, else of the mirror's signed metadata.
     """
     if as_json and as_dot:
         raise UsageError("wrong-usage", "--json and --dot exclude each other")
-    settings = settings_of(global_options(context))
+    settings = settings_of(global_options(context), offline=offline)
+    choice = lock_choice(template, locked=locked, refresh=refresh)
     from os_image_composer.build.clock import SystemClock
     from os_image_composer.cli.listening import listening
     from os_image_composer.config.load import load_image_spec
@@ -60,11 +63,11 @@ def plan(
             from os_image_composer.ospackage.family import family_for
             from os_image_composer.report.package_graph import package_graph
 
-            lock = provider.lock(spec, refresh=refresh)
+            lock = provider.lock(spec, choice)
             names = family_for(provider.distribution.family).names
             lines = package_graph(spec.name, lock.sets["image"], spec.package_groups, names)
         else:
-            preparation = provider.pre_process(spec, refresh=refresh)
+            preparation = provider.pre_process(spec, choice)
             forecast = provider.forecast(preparation)
             if as_json:
                 lines = iter((json.dumps(plan_fields(preparation, forecast), indent=1, sort_keys=True),))

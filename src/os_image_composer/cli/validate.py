@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from os_image_composer.cli.errors import error_lines, finding_fields, finding_lines, findings_of
-from os_image_composer.cli.options import global_options, settings_of
+from os_image_composer.cli.options import global_options, lock_choice, settings_of
 from os_image_composer.errors import ComposerError, Finding
 
 if TYPE_CHECKING:
@@ -61,8 +61,9 @@ def validate(
 ) -> None:
     """Check templates and say everything that is wrong with them, with file, line and column.
 
-    Needs no network and no root. With --resolve the packages are looked up as well: in the lock of the last build, else
-    in the mirror's signed metadata. Exit code 2: a template is wrong. 1: its packages cannot be had.
+    Needs no network and no root. With --resolve the packages are looked up as well: in TEMPLATE.lock, else in the
+    lock of the last build, else in the mirror's signed metadata. Exit code 2: a template is wrong. 1: its packages
+    cannot be had.
     """
     settings = settings_of(global_options(context))
     reports = []
@@ -106,7 +107,7 @@ def _resolved(template: Path, settings: Settings, refresh: bool) -> _Report:
         with listening(settings, clock, quiet=True) as listener:
             provider = provider_for(spec.target, Services(settings, clock, listener))
             provider.init()
-            return _Report(template, (), resolved=provider.resolved(spec, refresh=refresh))
+            return _Report(template, (), resolved=provider.resolved(spec, lock_choice(template, refresh=refresh)))
     except ComposerError as error:
         return _Report(template, findings_of(error), error)
 

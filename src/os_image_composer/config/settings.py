@@ -65,6 +65,7 @@ class RepositorySettings:
 class Settings:
     """Paths are absolute. `config_dir` holds `osv`; `mirrors` are the URLs of each mirror name in the order in which
     they are tried; `repositories` are by the name of a repository or of a distribution (all of its repositories);
+    `snapshots` are URLs with `{date}` in them by mirror name; with `offline` no connection is opened;
     `metadata_max_age` is in hours; `sources` tells for each key (`logging.level`) where its value came from; `file`
     is the settings file that was read."""
 
@@ -76,11 +77,13 @@ class Settings:
     logging: Logging = Logging()
     mirrors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     repositories: Mapping[str, RepositorySettings] = field(default_factory=dict)
+    snapshots: Mapping[str, str] = field(default_factory=dict)
     network: Network = field(default_factory=Network)
     metadata_max_age: int = 24
     root_id_range: IdRange = ROOT_ID_RANGE
     file: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    offline: bool = False
 
     def with_overrides(
         self,
@@ -94,6 +97,7 @@ class Settings:
         log_file: Path | None = None,
         mirrors: Mapping[str, tuple[str, ...]] | None = None,
         metadata_max_age: int | None = None,
+        offline: bool = False,
     ) -> Settings:
         """These settings with what the command line says in place of what it names; None is not said, and
         mirrors replace those of their names only. Relative paths begin at the current folder.
@@ -133,6 +137,7 @@ class Settings:
             mirrors={**self.mirrors, **{name: _trimmed(urls) for name, urls in (mirrors or {}).items()}},
             metadata_max_age=self.metadata_max_age if metadata_max_age is None else metadata_max_age,
             sources=sources,
+            offline=offline or self.offline,
         )
 
 
@@ -222,6 +227,7 @@ def _over(
             )
             for name, said in model.repositories.items()
         },
+        snapshots={name: url.rstrip("/") for name, url in model.snapshots.items()},
         network=_network(defaults.network, model.network, environment, cwd),
         metadata_max_age=model.metadata_max_age,
         root_id_range=IdRange(ids.start, ids.count) if ids else ROOT_ID_RANGE,
@@ -259,7 +265,7 @@ def _defaults(environment: Mapping[str, str], cwd: Path) -> Settings:
     cache = cache_home / NAME
     network, variables = network_of_environment(environment)
     keys = ("workers", "config_dir", "work_dir", "temp_dir", "logging.level", "logging.file")
-    more = ("mirrors", "repositories", "metadata_max_age", "root_id_range")
+    more = ("mirrors", "repositories", "snapshots", "metadata_max_age", "root_id_range")
     nets = tuple(f"network.{one.name}" for one in fields(Network))
     return Settings(
         workers=max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)))),

@@ -43,6 +43,10 @@ EXAMPLE = """\
 #    keyring: /etc/os-image-composer/keys.pgp
 #    accept_older_metadata: false
 
+# Archives that keep every state of a mirror, for `lock --as-of`: {date} becomes such as 20261031T235959Z.
+#snapshots:
+#  debian: https://archive.example.org/debian/{date}
+
 # How the network is reached. Names and passwords stand in the netrc file only (mode 0600), never in a URL.
 #network:
 #  http_proxy: http://proxy.example.org:3128

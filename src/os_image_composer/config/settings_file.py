@@ -81,6 +81,15 @@ Mirrors = Annotated[
 PathText = Annotated[str, AfterValidator(_path)]
 
 
+def _snapshots(value: str) -> str | None:
+    if value.count("{date}") != 1:
+        return "must have {date} in it once"
+    return mirror_problem(value.replace("{date}", "20260131T235959Z"))
+
+
+Snapshots = Annotated[str, _without(_snapshots, "such as https://archive.example.org/debian/{date}")]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
@@ -146,6 +155,7 @@ class SettingsFile(_Section):
     logging: LoggingSection = LoggingSection()
     mirrors: dict[str, Mirrors] = {}
     repositories: dict[str, RepositorySection] = {}
+    snapshots: dict[str, Snapshots] = {}
     network: NetworkSection = NetworkSection()
     metadata_max_age: Annotated[int, _between(0, 24 * 365)] = 24
     root_id_range: IdRangeSection | None = None

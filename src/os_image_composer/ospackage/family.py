@@ -19,6 +19,10 @@ from os_image_composer.ospackage.transport import Transport
 
 
 class PackageFamily(Inventory, Protocol):
+    """`BUILD_TIMES` says whether metadata tells when each package was built."""
+
+    BUILD_TIMES: bool
+
     def resolver(self, transport: Transport, cache: Path, clock: Clock, listener: Listener) -> Resolver:
         """What turns repositories and requests into package sets; `cache` is a folder it may keep metadata in."""
 
@@ -30,6 +34,9 @@ class PackageFamily(Inventory, Protocol):
 
     def names(self, request: str, package: LockedPackage) -> bool:
         """Whether a template's `request` names that package; one that something else about it meets does not."""
+
+    def is_newer(self, version: str, other: str) -> bool:
+        """Whether `version` comes after `other` in the family's order."""
 
     def open_content(self, path: Path) -> BinaryIO:
         """The files of a verified package as an uncompressed tar stream."""

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from os_image_composer.build.events import Listener, Note, Transferred, silent
-from os_image_composer.errors import ComposerError, TrustError
+from os_image_composer.errors import ComposerError, Origin, TrustError
 from os_image_composer.ospackage.cache import BLOCK, PackageCache, writing
 from os_image_composer.ospackage.lock import LockedPackage
 from os_image_composer.ospackage.retry import first_that_works, retried
@@ -26,12 +26,13 @@ _EVERY = 1 << 20  # bytes between two events
 @dataclass(frozen=True)
 class Wanted:
     """A file by the SHA-256 and size (bytes) it must have, and where it may be had, the preferred mirror first.
-    `what` is its name for people."""
+    `what` is its name for people, `origin` where somebody's file asks for it."""
 
     urls: tuple[str, ...]
     sha256: str
     size: int
     what: str
+    origin: Origin | None = None
 
 
 def fetch_packages(
@@ -41,9 +42,11 @@ def fetch_packages(
     listener: Listener = silent,
     workers: int = WORKERS,
     pause: Callable[[float], None] = time.sleep,
+    origin: Callable[[LockedPackage], Origin | None] = lambda _: None,
 ) -> None:
-    """Have every package, given with its URLs, in the cache. Raises what `fetch_files` raises."""
-    files = [Wanted(urls, p.sha256, p.size, f"{p.name} {p.version}") for urls, p in wanted]
+    """Have every package, given with its URLs, in the cache; `origin` gives a package's place in a lock that is
+    somebody's file. Raises what `fetch_files` raises."""
+    files = [Wanted(urls, p.sha256, p.size, f"{p.name} {p.version}", origin(p)) for urls, p in wanted]
     fetch_files(files, cache, transport, listener, workers, pause, "packages")
 
 
@@ -105,7 +108,11 @@ class _Run:
             # Another process may have finished it while this one waited for the lock.
             if self._cached(wanted):
                 return
-            self._from_any(wanted, file)
+            try:
+                self._from_any(wanted, file)
+            except ComposerError as error:
+                error.origin = error.origin or wanted.origin
+                raise
 
     def _from_any(self, wanted: Wanted, file: BinaryIO) -> None:
         def from_one(url: str, attempts: int) -> None:

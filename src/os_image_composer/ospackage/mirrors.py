@@ -6,6 +6,8 @@ Trust does not depend on it: what counts is the pinned key.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from os_image_composer.config.distribution import Distribution, RepositoryData
 from os_image_composer.config.settings import RepositorySettings
@@ -43,6 +45,24 @@ def repositories_for(
             )
         )
     return tuple(found)
+
+
+def as_it_was(repository: Repository, as_of: int, snapshots: str | None, mirror: str, build_times: bool) -> Repository:
+    """The repository at a time (seconds since the epoch): in an archive of snapshots, whose URL has `{date}` in it,
+    where the settings name one for the mirror; else by the build times that its metadata gives. Raises UsageError
+    `no-old-versions` where there is neither."""
+    if snapshots is not None:
+        date = datetime.fromtimestamp(as_of, UTC).strftime("%Y%m%dT%H%M%SZ")
+        return replace(repository, urls=(snapshots.replace("{date}", date).rstrip("/"),), as_of=as_of)
+    if build_times:
+        return replace(repository, as_of=as_of)
+    raise UsageError(
+        "no-old-versions",
+        f"{repository.name} does not keep old versions",
+        cause="its metadata does not say when packages were built, and no archive of snapshots is known for it",
+        hint=f"name one in the settings file: `snapshots: {{{mirror}: https://…/{{date}}}}`; the date is put in as "
+        "20261031T235959Z",
+    )
 
 
 def _chosen(

@@ -23,7 +23,7 @@ from os_image_composer.ospackage.routes import Routes
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["HttpTransport", "MemoryTransport", "Reply", "TransientFetchError", "Transport"]
+__all__ = ["HttpTransport", "MemoryTransport", "OfflineTransport", "Reply", "TransientFetchError", "Transport"]
 
 CHUNK = 1 << 18
 REDIRECTS = 5
@@ -68,8 +68,8 @@ class HttpTransport:
     def open(self, url: str, *, limit: int, offset: int = 0) -> Iterator[Reply]:
         scheme = urlsplit(url).scheme
         if scheme == "file":
-            with _open_file(url) as file:
-                yield _bounded(url, offset, limit, _read_from(file, offset))
+            with OfflineTransport().open(url, limit=limit, offset=offset) as reply:
+                yield reply
             return
         if scheme not in ("http", "https"):
             raise FetchError("unknown-scheme", f"cannot fetch {url}", cause=f"no {scheme or 'such'} transport")
@@ -185,6 +185,22 @@ def _read_from(file: BinaryIO, offset: int) -> Iterator[bytes]:
     file.seek(offset)
     while chunk := file.read(CHUNK):
         yield chunk
+
+
+class OfflineTransport:
+    """Opens no socket: files of this host, and nothing else."""
+
+    @contextmanager
+    def open(self, url: str, *, limit: int, offset: int = 0) -> Iterator[Reply]:
+        if urlsplit(url).scheme != "file":
+            raise FetchError(
+                "offline",
+                f"{url} is not here",
+                cause="--offline opens no connection",
+                hint="bring what the lock names while there is a network: os-image-composer fetch TEMPLATE",
+            )
+        with _open_file(url) as file:
+            yield _bounded(url, offset, limit, _read_from(file, offset))
 
 
 class MemoryTransport:

@@ -48,7 +48,7 @@ class ImplicitLock:
         with locked(self.path.with_suffix(".lock-lock")):
             kept = self.read(None)
             lock = resolved
-            if kept is not None and _same_packages(kept, resolved):
+            if kept is not None and same_packages(kept, resolved):
                 urls = [r.url for r in resolved.repositories]
                 lock = replace(
                     kept, repositories=tuple(replace(r, url=u) for r, u in zip(kept.repositories, urls, strict=True))
@@ -61,7 +61,8 @@ class ImplicitLock:
             return lock
 
 
-def _same_packages(one: Lock, other: Lock) -> bool:
+def same_packages(one: Lock, other: Lock) -> bool:
+    """Whether two locks differ by nothing but the dates and mirrors of their metadata."""
     return replace(one, source_date_epoch=0, repositories=()) == replace(
         other, source_date_epoch=0, repositories=()
     ) and [(r.name, r.suite) for r in one.repositories] == [(r.name, r.suite) for r in other.repositories]

@@ -9,6 +9,7 @@ from os_image_composer.build.execute import Forecast, Outcome
 from os_image_composer.build.plan import Plan
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.ospackage.lock import Lock
+from os_image_composer.provider.lock_choice import ChosenLock
 from os_image_composer.provider.secrets import PasswordHashes
 
 
@@ -17,11 +18,15 @@ class Preparation:
     """What `pre_process` gives: the lock and the plan, and where the image would go."""
 
     spec: ImageSpec
-    lock: Lock
+    chosen: ChosenLock
     plan: Plan
     output: Path
     passwords: PasswordHashes
     host_files: dict[str, Path]
+
+    @property
+    def lock(self) -> Lock:
+        return self.chosen.lock
 
 
 @dataclass(frozen=True)

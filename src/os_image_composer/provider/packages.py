@@ -11,11 +11,12 @@ from typing import BinaryIO
 
 from os_image_composer.build.events import Listener
 from os_image_composer.chroot.services import PackageFile
-from os_image_composer.errors import MetadataError
+from os_image_composer.errors import MetadataError, Origin, TrustError
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import PackageFamily
 from os_image_composer.ospackage.fetch import fetch_packages
 from os_image_composer.ospackage.lock import Lock, LockedPackage
+from os_image_composer.ospackage.lock_file import LockFile
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository
 from os_image_composer.ospackage.transport import Transport
@@ -44,18 +45,19 @@ class Source:
 
 
 @contextmanager
-def _named(name: str, path: Path) -> Iterator[None]:
+def _named(name: str, path: Path, origin: Origin | None = None) -> Iterator[None]:
     """Files of the cache are named after their digests, which tells nobody which package is meant."""
     try:
         yield
-    except MetadataError as error:
+    except (MetadataError, TrustError) as error:
         error.message = error.message.replace(path.name, name)
+        error.origin = error.origin or origin
         raise
 
 
 class LockedPackages:
     """`chroot.services.Packages` over a lock, the download cache and the network; `sources` are by the name of a
-    repository."""
+    repository. What is wrong with a package is told with its line where the lock is a `file`."""
 
     def __init__(
         self,
@@ -65,7 +67,9 @@ class LockedPackages:
         transport: Transport,
         listener: Listener,
         workers: int,
+        file: LockFile | None = None,
     ) -> None:
+        self.file = file
         self.lock = lock
         self.sources = sources
         self.cache = cache
@@ -84,7 +88,7 @@ class LockedPackages:
         locked = [self._by_digest[p.sha256] for p in packages]
         wanted = [(self.lock.urls(p, self.mirrors), p) for p in locked]
         with self._one:
-            fetch_packages(wanted, self.cache, self.transport, self.listener, self.workers)
+            fetch_packages(wanted, self.cache, self.transport, self.listener, self.workers, origin=self._origin)
             for package in locked:
                 self._check(package)
         return {p.sha256: self.cache.path(p.sha256) for p in locked}
@@ -101,9 +105,12 @@ class LockedPackages:
         if package.sha256 not in self._checked:
             source = self._source(package)
             path = self.cache.path(package.sha256)
-            with _named(f"{package.name} {package.version}", path):
+            with _named(f"{package.name} {package.version}", path, self._origin(package)):
                 source.family.check_package(path, package, source.repository, source.keyring)
             self._checked.add(package.sha256)
+
+    def _origin(self, package: LockedPackage) -> Origin | None:
+        return self.file.package_origin(package.sha256) if self.file is not None else None
 
     def _source(self, package: LockedPackage) -> Source:
         return self.sources[package.repository.partition("/")[0]]

@@ -10,12 +10,12 @@ from os_image_composer.report.differences import Area, Differences
 
 def compare_locks(a: Lock, b: Lock, found: Differences) -> None:
     """Adds what differs."""
-    found.add_fields(Area.LOCK, "lock", _lock_fields(a, b))
+    found.add_fields(Area.LOCK, "lock", lock_fields(a, b))
     repositories = {r.name: r for r in a.repositories}, {r.name: r for r in b.repositories}
     for name in sorted(repositories[0].keys() | repositories[1].keys()):
         one, other = repositories[0].get(name), repositories[1].get(name)
         if one is not None and other is not None:
-            found.add_fields(Area.LOCK, f"repository {name}", _repository_fields(one, other))
+            found.add_fields(Area.LOCK, f"repository {name}", repository_fields(one, other))
         else:
             found.add(Area.LOCK, f"repository {name}", "missing", one and one.url, other and other.url)
     for name in sorted(a.sets.keys() | b.sets.keys()):
@@ -39,13 +39,13 @@ def _compare_packages(
         found.add(Area.LOCK, where, "missing", a and a[1].version, b and b[1].version)
 
 
-def _lock_fields(a: Lock, b: Lock) -> Iterator[tuple[str, object, object]]:
+def lock_fields(a: Lock, b: Lock) -> Iterator[tuple[str, object, object]]:
     yield "target", f"{a.os}/{a.dist}/{a.arch}", f"{b.os}/{b.dist}/{b.arch}"
     yield "seed", a.seed, b.seed
     yield "source-date-epoch", a.source_date_epoch, b.source_date_epoch
 
 
-def _repository_fields(a: LockedRepository, b: LockedRepository) -> Iterator[tuple[str, object, object]]:
+def repository_fields(a: LockedRepository, b: LockedRepository) -> Iterator[tuple[str, object, object]]:
     yield "url", a.url, b.url
     yield "suite", a.suite, b.suite
     yield "date", a.date, b.date

@@ -11,11 +11,14 @@ from os_image_composer.build.clock import Clock
 from os_image_composer.build.events import Listener
 from os_image_composer.ospackage.deb import apt_sources, archive, copyright, inventory
 from os_image_composer.ospackage.deb.resolver import DebResolver
+from os_image_composer.ospackage.deb.version import version_key
 from os_image_composer.ospackage.inventory import InstalledPackage, Licence
 from os_image_composer.ospackage.lock import LockedPackage
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, Resolver
 from os_image_composer.ospackage.transport import Transport
+
+BUILD_TIMES = False
 
 
 def resolver(transport: Transport, cache: Path, clock: Clock, listener: Listener) -> Resolver:
@@ -32,6 +35,11 @@ def check_package(path: Path, package: LockedPackage, repository: Repository, ke
 def names(request: str, package: LockedPackage) -> bool:
     """`name`, `name:arch`, `name=version`, `name/suite`."""
     return re.split("[:=/]", request, maxsplit=1)[0] == package.name
+
+
+def is_newer(version: str, other: str) -> bool:
+    """dpkg's order."""
+    return version_key(version) > version_key(other)
 
 
 def open_content(path: Path) -> BinaryIO:

@@ -17,6 +17,8 @@ from os_image_composer.ospackage.rpm.licence import read_licence
 from os_image_composer.ospackage.rpm.resolver import RpmResolver
 from os_image_composer.ospackage.transport import Transport
 
+BUILD_TIMES = True
+
 
 def resolver(transport: Transport, cache: Path, clock: Clock, listener: Listener) -> Resolver:
     """What turns repositories and requests into package sets; `cache` is a folder for metadata."""
@@ -34,6 +36,13 @@ def names(request: str, package: LockedPackage) -> bool:
     bare = package.version.rpartition(":")[2]
     ends = ("", f"-{package.version}", f"-0:{bare}", f"-{bare}", f"-{bare.rpartition('-')[0]}")
     return request in {f"{package.name}{end}{arch}" for end in ends for arch in ("", f".{package.arch}")}
+
+
+def is_newer(version: str, other: str) -> bool:
+    """rpm's order, as libsolv has it."""
+    from os_image_composer.ospackage.rpm.version import is_newer as newer
+
+    return newer(version, other)
 
 
 def open_content(path: Path) -> BinaryIO:
