@@ -24,6 +24,7 @@ from os_image_composer.cli import (
     completion,
     config,
     doctor,
+    env,
     inspect,
     plan,
     schema,
@@ -47,7 +48,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (build, validate, plan, boot, inspect, compare, cache, config, schema, doctor, completion, version):
+for module in (build, validate, plan, boot, inspect, compare, cache, env, config, schema, doctor, completion, version):
     module.register(app)
 
 

@@ -9,6 +9,7 @@ import functools
 import os
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from os_image_composer.build.shelf import Shelf, copy_sparse
 from os_image_composer.build.store import NoTrees, Store, Trees
 from os_image_composer.chroot.ids import IdMap
 from os_image_composer.chroot.sandbox import SANDBOX_VERSION, Sandbox
+from os_image_composer.chroot.services import PackageFile
 from os_image_composer.chroot.services import Services as StepServices
 from os_image_composer.config import remarks
 from os_image_composer.config.distribution import Distribution, ImageTools
@@ -38,8 +40,17 @@ from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
 from os_image_composer.ospackage.mirrors import repositories_for
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, SetRequest
+from os_image_composer.ospackage.tools_archive import (
+    TOOLS,
+    ToolsArchive,
+    check_free,
+    unmarked,
+    write_tools_archive,
+)
+from os_image_composer.ospackage.tools_index import ToolsIndex
 from os_image_composer.ospackage.transport import HttpTransport, Transport
 from os_image_composer.provider.bill import bill_files
+from os_image_composer.provider.image_tools import archive_digest, archive_source, open_archive, tools_request
 from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.interface import Preparation, Published, Resolved
 from os_image_composer.provider.manifest import dump_manifest, manifest
@@ -80,6 +91,9 @@ class Provider:
         same = (self.tools.os, self.tools.dist) == (self.target.os, self.target.dist)
         self.tools_distribution = (
             self.distribution if same else load_distribution(self.tools.os, self.tools.dist, self.target.arch, data)
+        )
+        self.tools_archive: Callable[[], ToolsArchive | None] = functools.cache(
+            lambda: open_archive(self.settings, self.tools, self.tools_distribution)
         )
         self._name_main_mirror()
         self._check_names(data)
@@ -144,7 +158,8 @@ class Provider:
         """The packages of the image and of its environments, from the last lock or from the mirror. Raises SolveError
         for packages that cannot be had, TemplateError when they do not fit their partition."""
         demands = self._demands(spec)
-        implicit = ImplicitLock(self.settings.cache_dir / "locks", _request_key(spec, demands), self.services.clock)
+        key = _request_key(spec, demands, archive_digest(self.settings))
+        implicit = ImplicitLock(self.settings.cache_dir / "locks", key, self.services.clock)
         lock = None if refresh else implicit.read(self.settings.metadata_max_age * 3600)
         if lock is None:
             if implicit.damage:
@@ -234,11 +249,18 @@ class Provider:
     def _demands(self, spec: ImageSpec) -> tuple[_Demand, ...]:
         image = SetRequest("image", spec.package_groups, True, spec.weak_dependencies)
         chroot = SetRequest("chroot", (PackageGroup("chroot", self.distribution.chroot_packages),), essential=True)
-        tools = SetRequest("image-tools", (PackageGroup("image-tools", self.tools.packages),), essential=False)
         own = self._demand(self.distribution, (image, chroot), spec.suites)
+        if archive_digest(self.settings):
+            return (own,)
         if self.tools_distribution == self.distribution:
-            return (replace(own, requests=(image, chroot, tools)),)
-        return (own, self._demand(self.tools_distribution, (tools,)))
+            return (replace(own, requests=(image, chroot, tools_request(self.tools))),)
+        return (own, *self._tools_demands())
+
+    def _tools_demands(self) -> tuple[_Demand, ...]:
+        """None where the settings name an archive: then no repository is needed for the image tools."""
+        if archive_digest(self.settings):
+            return ()
+        return (self._demand(self.tools_distribution, (tools_request(self.tools),)),)
 
     def _demand(
         self, distribution: Distribution, requests: tuple[SetRequest, ...], suites: tuple[RequestedSuite, ...] = ()
@@ -248,9 +270,14 @@ class Provider:
         return _Demand(distribution, repositories, requests)
 
     def _resolve(self, spec: ImageSpec, demands: tuple[_Demand, ...]) -> Lock:
+        seed = str(derived_uuid(_SEEDS, self.target.os, self.target.dist, self.target.arch, spec.name))
+        return self._resolve_sets(demands, seed)
+
+    def _resolve_sets(self, demands: tuple[_Demand, ...], seed: str) -> Lock:
         clock, listener = self.services.clock, self.services.listener
         started = clock.elapsed()
         listener(PhaseStarted("resolve"))
+        archive = self.tools_archive()  # before any repository is asked, because that takes longer
         for repository in dict.fromkeys(r for demand in demands for r in demand.repositories):
             listener(Note("info", f"{repository.name}: {', '.join(repository.urls)}"))
         sets: dict[str, PackageSet] = {}
@@ -265,12 +292,34 @@ class Provider:
                 sets |= found.sets
                 repositories += [r for r in found.repositories if r not in repositories]
                 epoch = epoch or found.source_date_epoch
-        seed = str(derived_uuid(_SEEDS, self.target.os, self.target.dist, self.target.arch, spec.name))
+        if archive is not None:
+            listener(Note("info", f"image tools: {archive.path}"))
+            more, sets[TOOLS] = archive.locked()
+            repositories += more
         target = self.target
         lock = Lock(target.os, target.dist, target.arch, seed, epoch, tuple(repositories), sets)
-        count = len(list(lock.sets["image"].packages()))
-        listener(PhaseFinished("resolve", clock.elapsed() - started, f"{count} packages in the image"))
+        asked, name = ("image", "image") if "image" in sets else (TOOLS, "image tools")
+        count = len(list(sets[asked].packages()))
+        listener(PhaseFinished("resolve", clock.elapsed() - started, f"{count} packages in the {name}"))
         return lock
+
+    def export_tools(self, file: Path, spec: ImageSpec | None = None, *, refresh: bool = False) -> ToolsArchive:
+        """Write the image tools of the lock of `spec`, or those that there are now, to `file`, which must not be there;
+        the archive that the settings name is where they come from, if there is one. Raises what `lock` and fetching
+        raise, and UsageError `file-exists`."""
+        check_free(file)
+        if spec is None:
+            demands = self._tools_demands()
+            lock = self._resolve_sets(demands, str(derived_uuid(_SEEDS, TOOLS)))
+        else:
+            demands = self._demands(spec)
+            lock = self.lock(spec, refresh=refresh)
+        packages = tuple(lock.sets[TOOLS].packages())
+        with HttpTransport(self.settings.network) as transport:
+            files = self._packages(lock, demands, transport).files([PackageFile.of(p) for p in packages])
+        tools = self.tools
+        index = ToolsIndex.of(tools.os, tools.dist, self.target.arch, *unmarked(lock.repositories, packages))
+        return write_tools_archive(file, index, files)
 
     def _plan_name(self, spec: ImageSpec) -> str:
         return f"{self.target.os}-{self.target.dist}-{self.target.arch}-{spec.name}"
@@ -299,13 +348,16 @@ class Provider:
         return Store(settings.cache_dir / "store", trees, lock.source_date_epoch, settings.temp_dir)
 
     def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
-        cache = PackageCache(self.settings.cache_dir / "packages")
-        workers, listener = self.settings.workers, self.services.listener
-        sources = self._sources(preparation.spec, transport)
-        packages = LockedPackages(preparation.lock, sources, cache, transport, listener, workers)
+        packages = self._packages(preparation.lock, self._demands(preparation.spec), transport)
         return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
 
-    def _sources(self, spec: ImageSpec, transport: Transport) -> dict[str, Source]:
+    def _packages(self, lock: Lock, demands: tuple[_Demand, ...], transport: Transport) -> LockedPackages:
+        cache = PackageCache(self.settings.cache_dir / "packages")
+        workers, listener = self.settings.workers, self.services.listener
+        sources = self._sources(demands, transport)
+        return LockedPackages(lock, sources, cache, transport, listener, workers, self.tools_archive)
+
+    def _sources(self, demands: tuple[_Demand, ...], transport: Transport) -> dict[str, Source]:
         def source(family: str, repository: Repository) -> Source:
             metadata, listener = self.settings.cache_dir / "metadata", self.services.listener
 
@@ -316,11 +368,13 @@ class Provider:
 
             return Source(family_for(family), repository, keyring)
 
-        return {r.name: source(d.distribution.family, r) for d in self._demands(spec) for r in d.repositories}
+        found = {r.name: source(d.distribution.family, r) for d in demands for r in d.repositories}
+        return found | {TOOLS: archive_source(self.tools_distribution.family)}
 
 
-def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...]) -> str:
-    """What resolution depends on, hashed: the target, what is asked for, and where."""
+def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...], archive: str | None) -> str:
+    """What resolution depends on, hashed: the target, what is asked for, and where; `archive` is the digest of the one
+    that the image tools are taken from."""
     asked = [
         {
             "requests": d.requests,
@@ -330,7 +384,8 @@ def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...]) -> str:
         }
         for d in demands
     ]
-    text = canonical_json({"name": spec.name, "target": spec.target, "asked": asked})
+    tools = {"imageTools": archive} if archive else {}
+    text = canonical_json({"name": spec.name, "target": spec.target, "asked": asked, **tools})
     return f"{spec.name}-{sha256_text(text)[:16]}"
 
 
