@@ -101,7 +101,9 @@ def test_what_a_lock_says_of_an_archive_leads_to_the_same_archive(
     archive: ToolsArchive, tmp_path: Path, files: Mapping[str, Path]
 ) -> None:
     repositories, packages = archive.locked()
-    assert {r.name for r in repositories} == {p.repository for p in packages.packages()} == {"image-tools/debian/stable"}
+    assert (
+        {r.name for r in repositories} == {p.repository for p in packages.packages()} == {"image-tools/debian/stable"}
+    )
     own = replace(UNUSED, name="debian/stable")  # the target's, as it is at another time
     plain = unmarked((own, *repositories), tuple(packages.packages()))
     again = write_tools_archive(tmp_path / "again", ToolsIndex.of("debian", "debian13", "x86_64", *plain), files)
