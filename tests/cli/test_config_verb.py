@@ -10,7 +10,13 @@ from pathlib import Path
 
 from os_image_composer.config.settings import load_settings
 from os_image_composer.config.settings_example import EXAMPLE
-from os_image_composer.config.settings_file import IdRangeSection, LoggingSection, NetworkSection, SettingsFile
+from os_image_composer.config.settings_file import (
+    IdRangeSection,
+    LoggingSection,
+    NetworkSection,
+    SettingsFile,
+    ToolsArchiveSection,
+)
 from os_image_composer.config.yaml_source import MappingNode, parse_yaml
 
 Composer = Callable[..., subprocess.CompletedProcess[str]]
@@ -83,7 +89,12 @@ def test_init_writes_a_file_that_changes_nothing_and_never_overwrites_one(compos
 def test_the_written_file_names_every_setting_and_reads_without_its_comment_marks(tmp_path: Path) -> None:
     node = parse_yaml(UNCOMMENTED, "example")
     assert {entry.key for entry in node.entries} == set(SettingsFile.model_fields)
-    for section, model in (("logging", LoggingSection), ("network", NetworkSection), ("root_id_range", IdRangeSection)):
+    for section, model in (
+        ("logging", LoggingSection),
+        ("network", NetworkSection),
+        ("root_id_range", IdRangeSection),
+        ("image_tools", ToolsArchiveSection),
+    ):
         found = node.get(section)
         assert isinstance(found, MappingNode)
         assert {entry.key for entry in found.entries} == set(model.model_fields)

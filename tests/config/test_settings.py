@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.config.network import ClientCertificate, Network
-from os_image_composer.config.settings import IdRange, RepositorySettings, load_settings, settings_file
+from os_image_composer.config.settings import (
+    IdRange,
+    RepositorySettings,
+    ToolsArchiveSetting,
+    load_settings,
+    settings_file,
+)
 from os_image_composer.errors import UsageError
 
 Write = Callable[..., Path]
@@ -93,6 +99,7 @@ network:
   timeout: 7
 metadata_max_age: 6
 root_id_range: {start: 500000}
+image_tools: {archive: ~/tools.tar, sha256: '0101010101010101010101010101010101010101010101010101010101010101'}
 """
     )
     settings = load_settings(path, home, tmp_path)
@@ -116,6 +123,7 @@ root_id_range: {start: 500000}
     )
     assert settings.metadata_max_age == 6
     assert settings.root_id_range == IdRange(500000, 65536)
+    assert settings.image_tools == ToolsArchiveSetting(tmp_path / "home/tools.tar", "01" * 32)
     assert settings.file == path
     assert settings.sources["workers"] == f"{path}:1:10"
     assert settings.sources["logging.file"] == f"{path}:6:30"
@@ -260,3 +268,32 @@ def test_temporary_files_stay_beside_the_cache_unless_told_otherwise(
 def test_the_command_lines_workers_have_the_same_bounds(home: dict[str, str], tmp_path: Path, workers: int) -> None:
     with pytest.raises(UsageError):
         load_settings(None, home, tmp_path).with_overrides(workers=workers)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "column"),
+    [
+        ("target", "not-built-yet", 14),
+        ("host", "not-built-yet", 14),
+        ("fedora", "wrong-value", 14),
+        ("{archive: a.tar}", "missing-key", 1),
+        ("{archive: a.tar, sha256: abc}", "wrong-value", 39),
+        ("{archive: a.tar, sha256: '" + "AB" * 32 + "'}", "wrong-value", 39),
+        ("{archive: a.tar, sha256: '" + "ab" * 32 + "', url: x}", "unknown-key", 107),
+    ],
+)
+def test_source_of_the_image_tools_that_is_not_there_is_refused_by_name(
+    home: dict[str, str], tmp_path: Path, write: Write, text: str, reference: str, column: int
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        load_settings(write(f"image_tools: {text}\n"), home, tmp_path)
+    (finding,) = caught.value.findings
+    assert finding.origin is not None
+    assert (finding.reference, finding.origin.column) == (reference, column)
+
+
+def test_debian_is_the_word_for_image_tools_without_an_archive(
+    home: dict[str, str], tmp_path: Path, write: Write
+) -> None:
+    assert load_settings(write("image_tools: debian\n"), home, tmp_path).image_tools == "debian"
+    assert load_settings(None, home, tmp_path).image_tools == "debian"

@@ -1,5 +1,6 @@
 """Azure Linux 3 and Edge Microvisor Toolkit 3 from look-alikes of their repositories: the shipped samples, unmodified,
-on a host without any program of their package family.
+on a host without any program of their package family. Azure Linux is built with nothing within reach but the look-alike
+and an archive of the image tools, so without any Debian mirror.
 
 Nothing here says anything about the vendors' own repositories: see docs/rpm.md.
 """
@@ -7,10 +8,12 @@ Nothing here says anything about the vendors' own repositories: see docs/rpm.md.
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,23 +22,29 @@ from os_image_composer.boot.qemu import run_guest
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.build.step import Result
 from os_image_composer.chroot.job import Job, MountedTree, Tree
-from support.workshop import CHECKOUT, Workshop
+from support.workshop import CHECKOUT, TEMPLATE, Workshop, remove_workshop
 
 pytestmark = pytest.mark.build
 
 # Under TCG, on two busy cores; a quiet machine takes a quarter.
 SECONDS = 600
+CLOSED = "http://127.0.0.1:9"  # the discard port, on which nobody listens
 # What a build may start on the host.
 HOST_PROGRAMS = ("newuidmap", "newgidmap")
 
 
 @dataclass(frozen=True)
 class Built:
-    """An image of a sample, and what built it."""
+    """An image of a sample, and what built it; `events` are what the build told, as JSON lines, and `said` is what it
+    wrote beside them."""
 
     name: str
     image: Path
     template: Path
+    workshop: Workshop
+    settings: Path
+    events: str
+    said: str
 
 
 def build(workshop: Workshop, settings: Path, name: str, programs: Path) -> Built:
@@ -43,20 +52,69 @@ def build(workshop: Workshop, settings: Path, name: str, programs: Path) -> Buil
     for program in HOST_PROGRAMS:
         (programs / program).symlink_to(shutil.which(program) or "")
     template = CHECKOUT / "image-templates" / f"{name}-x86_64-minimal-raw.yml"
-    done = workshop.run("--config", str(settings), "build", str(template), PATH=str(programs))
+    done = workshop.run("--config", str(settings), "build", "--json-events", str(template), PATH=str(programs))
     assert done.returncode == 0, done.stdout + done.stderr
     (image,) = workshop.work.glob(f"*-{name}-x86_64/imagebuild/minimal/*.raw")
-    return Built(name, image, template)
+    return Built(name, image, template, workshop, settings, done.stdout, done.stderr)
+
+
+def cut_off(settings: Path, tools: str, server: str, file: Path) -> Path:
+    """Those settings with `tools`, as `env export` printed it, where nothing but `server` can be reached: Debian's
+    mirrors are a port on which nobody listens, and so is the proxy to everything that is not on this host."""
+    text = settings.read_text()
+    closed = f"mirrors:\n  debian: {CLOSED}/debian\n  debian-security: {CLOSED}/debian-security\n"
+    assert text.startswith("mirrors:\n")
+    assert server.startswith("http://127.0.0.1:")
+    proxy = f"network: {{http_proxy: '{CLOSED}', https_proxy: '{CLOSED}', no_proxy: [127.0.0.1], timeout: 5}}\n"
+    file.write_text(text.replace("mirrors:\n", closed, 1) + proxy + tools)
+    return file
 
 
 @pytest.fixture(scope="module")
-def azl3(workshop: Workshop, rpm_settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
-    return build(workshop, rpm_settings, "azl3", tmp_path_factory.mktemp("azl3") / "bin")
+def server(workshop: Workshop, rpm_settings: Path) -> str:
+    """Where the look-alikes are served."""
+    parts = urlsplit(workshop.settings(rpm_settings).mirrors["azurelinux-base"][0])
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+@pytest.fixture(scope="module")
+def azl3(
+    workshop: Workshop, rpm_settings: Path, server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Built]:
+    """With the image tools of the default build's lock, and a cache in which there is nothing of that build."""
+    folder = tmp_path_factory.mktemp("azl3")
+    exported = workshop.run("env", "export", str(folder / "tools.tar"), str(TEMPLATE))
+    assert exported.returncode == 0, exported.stderr
+    settings = cut_off(rpm_settings, exported.stdout, server, folder / "settings.yml")
+    own = Workshop(folder / "workshop")
+    yield build(own, settings, "azl3", folder / "bin")
+    remove_workshop(own)
 
 
 @pytest.fixture(scope="module")
 def emt3(workshop: Workshop, rpm_settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     return build(workshop, rpm_settings, "emt3", tmp_path_factory.mktemp("emt3") / "bin")
+
+
+def test_build_with_an_archive_of_image_tools_names_no_address_but_the_look_alikes(azl3: Built, server: str) -> None:
+    named = set(re.findall(r"(?:https?|ftp)://[^/\s\"']+", azl3.events + azl3.said))
+    assert named == {server}
+    _, preparation = azl3.workshop.provider(azl3.template, azl3.settings)
+    archive = (azl3.settings.parent / "tools.tar").as_uri()
+    assert {r.url.removeprefix(server).partition("/")[0] or server for r in preparation.lock.repositories} == {
+        server,
+        "file:",
+    }
+    tools = {p.repository for p in preparation.lock.sets["image-tools"].packages()}
+    assert {r.url for r in preparation.lock.repositories if r.name in tools} == {archive}
+
+
+def test_without_the_archive_the_same_settings_reach_no_image_tools(azl3: Built, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yml"
+    settings.write_text(azl3.settings.read_text().partition("# image tools")[0])
+    done = azl3.workshop.run("--config", str(settings), "plan", str(azl3.template))
+    assert done.returncode == 1
+    assert f"{CLOSED}/debian" in done.stderr
 
 
 # Of the two vendors one in every run each way: what is theirs alone is data.
@@ -97,11 +155,12 @@ def test_user_of_the_template_logs_in_and_becomes_root(name: str, request: pytes
         assert "ssh_host_ed25519_key" in answer
 
 
-def test_root_verifies_against_its_own_database(workshop: Workshop, rpm_settings: Path, azl3: Built) -> None:
+def test_root_verifies_against_its_own_database(azl3: Built) -> None:
     """By the distribution's own programs: every file is as its package has it, but for configuration that scripts and
     the image's own configuration change; every package is there with its vendor's signature."""
-    _, preparation = workshop.provider(azl3.template, rpm_settings)
-    results = workshop.results(azl3.template, rpm_settings)
+    workshop = azl3.workshop
+    _, preparation = workshop.provider(azl3.template, azl3.settings)
+    results = workshop.results(azl3.template, azl3.settings)
     sandbox = workshop.bare_sandbox()
     chroot = Tree((_layer(results, "chroot-environment"),))
     layers = tuple(_layer(results, step.name) for step in preparation.plan if step.name.startswith("packages:"))

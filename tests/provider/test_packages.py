@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import tarfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,15 +15,18 @@ from os_image_composer.build.events import silent
 from os_image_composer.chroot.services import PackageFile
 from os_image_composer.config.network import Network
 from os_image_composer.config.spec import PackageGroup
-from os_image_composer.errors import ComposerError, TrustError
+from os_image_composer.errors import ComposerError, TrustError, UsageError
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.keys import keyring_of
-from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
+from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
 from os_image_composer.ospackage.resolve import Repository, SetRequest
+from os_image_composer.ospackage.tools_archive import TOOLS, write_tools_archive
+from os_image_composer.ospackage.tools_index import ToolsIndex
 from os_image_composer.ospackage.transport import HttpTransport
+from os_image_composer.provider.image_tools import archive_source
 from os_image_composer.provider.packages import LockedPackages, Source
-from support.deb_repository import NOW, DebRepository, SigningKey, deb
+from support.deb_repository import NOW, DebRepository, MadePackage, SigningKey, deb
 from support.rpm_package import rpm
 from support.rpm_repository import RpmRepository
 
@@ -130,3 +134,50 @@ def test_package_changed_on_the_mirror_is_not_handed_out(
         packages.files([files["image"]])
     assert caught.value.reference == "wrong-bytes"
     assert not packages.cache.has(files["image"].sha256)
+
+
+def with_archive(
+    tmp_path: Path, transport: HttpTransport, package: MadePackage, named: str
+) -> tuple[LockedPackages, PackageFile]:
+    """Locked packages of an archive that holds `package` under the name `named`, and no mirror."""
+    digest = hashlib.sha256(package.data).hexdigest()
+    (tmp_path / digest).write_bytes(package.data)
+    repository = LockedRepository("debian/stable", "", "stable", 1, None, "ab" * 32, ())
+    one = LockedPackage(
+        named, "1.0", "amd64", repository.name, f"pool/{named}.deb", len(package.data), digest, 1, False, "", ()
+    )
+    index = ToolsIndex.of("debian", "debian13", "x86_64", (repository,), (one,))
+    archive = write_tools_archive(tmp_path / "tools.tar", index, {digest: tmp_path / digest})
+    repositories, packages = archive.locked()
+    lock = Lock("os", "dist", "x86_64", "seed", 0, repositories, {TOOLS: packages})
+    sources = {TOOLS: archive_source("deb")}
+    cache = PackageCache(tmp_path / "packages")
+    found = LockedPackages(lock, sources, cache, transport, silent, 2, lambda: archive)
+    return found, PackageFile.of(next(packages.packages()))
+
+
+def test_packages_of_an_archive_are_handed_out_without_a_mirror(tmp_path: Path, transport: HttpTransport) -> None:
+    packages, file = with_archive(tmp_path, transport, deb("mke2fs"), "mke2fs")
+    assert packages.files([file])[file.sha256].read_bytes() == deb("mke2fs").data
+    (content,) = packages.contents([file])
+    with content.open() as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+        assert archive.getnames() == ["./usr/share/doc/mke2fs/version"]
+
+
+def test_package_of_an_archive_under_the_name_of_another_is_not_handed_out(
+    tmp_path: Path, transport: HttpTransport
+) -> None:
+    packages, file = with_archive(tmp_path, transport, deb("evil"), "mke2fs")
+    with pytest.raises(TrustError) as caught:
+        packages.contents([file])
+    assert caught.value.reference == "wrong-package"
+
+
+def test_packages_of_an_archive_that_the_settings_no_longer_name_are_asked_of_no_mirror(
+    tmp_path: Path, transport: HttpTransport
+) -> None:
+    packages, file = with_archive(tmp_path, transport, deb("mke2fs"), "mke2fs")
+    packages.archive = lambda: None
+    with pytest.raises(UsageError) as caught:
+        packages.files([file])
+    assert caught.value.reference == "package-without-source"

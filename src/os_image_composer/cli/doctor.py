@@ -53,6 +53,7 @@ def _examine(settings: Settings) -> tuple[Check, ...]:
     from os_image_composer.chroot.doctor_store import examine_space, store_by_name, try_store
     from os_image_composer.chroot.ids import IdMap
     from os_image_composer.cli.checks import passed
+    from os_image_composer.provider.image_tools import examine_tools
 
     host = HostFacts.of_this_process()
     checks = examine_host(host, settings.root_id_range)
@@ -61,7 +62,7 @@ def _examine(settings: Settings) -> tuple[Check, ...]:
     else:
         store = store_by_name(host, settings.cache_dir)
     places = (("cache_dir", settings.cache_dir, _CACHE_BYTES), ("work_dir", settings.work_dir, _WORK_BYTES))
-    return (*checks, store, *examine_space(places), *examine_boot(host))
+    return (*checks, store, *examine_space(places), examine_tools(settings), *examine_boot(host))
 
 
 def _prove(settings: Settings) -> tuple[Check, ...]:

@@ -43,6 +43,6 @@ def fetch(
     with listening(settings, clock) as listener:
         provider = provider_for(spec.target, Services(settings, clock, listener))
         provider.init()
-        lock = provider.fetch(spec, lock_choice(template, locked=locked, refresh=refresh))
+        lock = provider.locking.fetch(spec, lock_choice(template, locked=locked, refresh=refresh))
     packages = {p.sha256: p.size for found in lock.sets.values() for p in found.packages()}
     print(f"{len(packages)} packages, {size(sum(packages.values()))}, in {settings.cache_dir / 'packages'}")

@@ -96,7 +96,7 @@ def write(
     with listening(settings, clock, plain=True) as listener:
         provider = provider_for(spec.target, Services(settings, clock, listener))
         provider.init()
-        lock = provider.renew_lock(spec, old, update=update, packages=tuple(update_package or ()), as_of=moment)
+        lock = provider.locking.renew(spec, old, update=update, packages=tuple(update_package or ()), as_of=moment)
     text = dump_lock(lock)
     if old is not None and old.lock == lock:
         print(f"{path} is as it was: {_packages(lock)}")

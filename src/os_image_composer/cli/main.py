@@ -24,6 +24,7 @@ from os_image_composer.cli import (
     completion,
     config,
     doctor,
+    env,
     fetch,
     inspect,
     lock,
@@ -50,7 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _EVERY_DAY = (build, validate, plan, lock, fetch, boot, inspect, compare)
-_AROUND_IT = (cache, config, schema, doctor, completion, version)
+_AROUND_IT = (cache, env, config, schema, doctor, completion, version)
 for module in (*_EVERY_DAY, *_AROUND_IT):
     module.register(app)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +14,7 @@ from os_image_composer.errors import UsageError
 
 if TYPE_CHECKING:
     from os_image_composer.build.execute import Forecast
+    from os_image_composer.config.settings import Settings
     from os_image_composer.provider.interface import Preparation
 
 PLAN_VERSION = 1
@@ -63,21 +64,30 @@ def plan(
             from os_image_composer.ospackage.family import family_for
             from os_image_composer.report.package_graph import package_graph
 
-            lock = provider.lock(spec, choice)
+            lock = provider.locking.choose(spec, choice).lock
             names = family_for(provider.distribution.family).names
             lines = package_graph(spec.name, lock.sets["image"], spec.package_groups, names)
         else:
             preparation = provider.pre_process(spec, choice)
             forecast = provider.forecast(preparation)
             if as_json:
-                lines = iter((json.dumps(plan_fields(preparation, forecast), indent=1, sort_keys=True),))
+                fields = plan_fields(preparation, forecast) | {"imageTools": tools_fields(settings)}
+                lines = iter((json.dumps(fields, indent=1, sort_keys=True),))
             else:
-                lines = plan_lines(forecast)
+                lines = plan_lines(forecast, tools_fields(settings))
     for line in lines:
         print(line)
 
 
-def plan_lines(forecast: Sequence[Forecast]) -> Iterator[str]:
+def tools_fields(settings: Settings) -> dict[str, str]:
+    """Where the image tools come from."""
+    source = settings.image_tools
+    if isinstance(source, str):
+        return {"source": source}
+    return {"source": "archive", "archive": str(source.archive), "sha256": source.sha256}
+
+
+def plan_lines(forecast: Sequence[Forecast], tools: Mapping[str, str]) -> Iterator[str]:
     width = max((len(f.name) for f in forecast), default=4)
     yield f"{'step':<{width}}  {'id':<12}  build   why"
     for step in forecast:
@@ -85,6 +95,9 @@ def plan_lines(forecast: Sequence[Forecast]) -> Iterator[str]:
     if any(step.verdict == "maybe" for step in forecast):
         yield ""
         yield "maybe: runs unless what it starts from comes out with the same content as before"
+    if "archive" in tools:
+        yield ""
+        yield f"image tools: from {tools['archive']}"
 
 
 def plan_fields(preparation: Preparation, forecast: Sequence[Forecast]) -> dict[str, Any]:

@@ -29,6 +29,7 @@ __all__ = [
     "Logging",
     "RepositorySettings",
     "Settings",
+    "ToolsArchiveSetting",
     "load_settings",
     "own_settings_file",
     "settings_file",
@@ -40,6 +41,7 @@ SYSTEM_FILE = Path("/etc") / NAME / "config.yml"
 MOST_WORKERS = 64
 BUILT_IN = "built in"
 COMMAND_LINE = "command line"
+TOOLS_RESOLVED = "debian"  # the value of image_tools without an archive
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,21 @@ class RepositorySettings:
 
 
 @dataclass(frozen=True)
+class ToolsArchiveSetting:
+    """The file that holds the image tools' packages, and the SHA-256 that it must have."""
+
+    archive: Path
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Settings:
     """Paths are absolute. `config_dir` holds `osv`; `mirrors` are the URLs of each mirror name in the order in which
     they are tried; `repositories` are by the name of a repository or of a distribution (all of its repositories);
     `snapshots` are URLs with `{date}` in them by mirror name; with `offline` no connection is opened;
-    `metadata_max_age` is in hours; `sources` tells for each key (`logging.level`) where its value came from; `file`
-    is the settings file that was read."""
+    `metadata_max_age` is in hours; `image_tools` is where the image tools come from, a file or the word for the
+    distribution that they are resolved from otherwise; `sources` tells for each key (`logging.level`) where its value
+    came from; `file` is the settings file that was read."""
 
     workers: int
     config_dir: Path
@@ -81,6 +92,7 @@ class Settings:
     network: Network = field(default_factory=Network)
     metadata_max_age: int = 24
     root_id_range: IdRange = ROOT_ID_RANGE
+    image_tools: ToolsArchiveSetting | str = TOOLS_RESOLVED
     file: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     offline: bool = False
@@ -211,6 +223,7 @@ def _over(
     cache = absolute("cache_dir")
     log = model.logging
     ids = model.root_id_range
+    tools = model.image_tools
     return Settings(
         workers=model.workers or defaults.workers,
         config_dir=absolute("config_dir"),
@@ -231,6 +244,9 @@ def _over(
         network=_network(defaults.network, model.network, environment, cwd),
         metadata_max_age=model.metadata_max_age,
         root_id_range=IdRange(ids.start, ids.count) if ids else ROOT_ID_RANGE,
+        image_tools=ToolsArchiveSetting(_absolute(tools.archive, environment, cwd), tools.sha256)
+        if tools
+        else TOOLS_RESOLVED,
         file=path,
         sources=sources,
     )
@@ -265,7 +281,7 @@ def _defaults(environment: Mapping[str, str], cwd: Path) -> Settings:
     cache = cache_home / NAME
     network, variables = network_of_environment(environment)
     keys = ("workers", "config_dir", "work_dir", "temp_dir", "logging.level", "logging.file")
-    more = ("mirrors", "repositories", "snapshots", "metadata_max_age", "root_id_range")
+    more = ("mirrors", "repositories", "snapshots", "metadata_max_age", "root_id_range", "image_tools")
     nets = tuple(f"network.{one.name}" for one in fields(Network))
     return Settings(
         workers=max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)))),

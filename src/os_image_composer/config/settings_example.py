@@ -62,6 +62,12 @@ EXAMPLE = """\
 # Hours until a build without --refresh asks the mirror for newer packages again; 0: every time.
 #metadata_max_age: 24
 
+# Where the programs that write images come from: resolved from Debian's repositories, or the file that `env export`
+# wrote, with its SHA-256; then no Debian mirror is asked for them.
+#image_tools:
+#  archive: ~/image-tools.tar
+#  sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
+
 # For builds by root only: the ids of this host that stand for those inside images.
 #root_id_range:
 #  start: 2000000000

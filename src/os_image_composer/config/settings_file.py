@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from os_image_composer.config.network import TIMEOUT, no_proxy_problem, proxy_problem
-from os_image_composer.config.rules import choice, wrong
-from os_image_composer.config.settings import MOST_WORKERS, mirror_problem
+from os_image_composer.config.rules import choice, pattern, wrong
+from os_image_composer.config.settings import MOST_WORKERS, TOOLS_RESOLVED, mirror_problem
 
 __all__ = ["NetworkSection", "SettingsFile"]
 
@@ -146,6 +146,23 @@ class NetworkSection(_Section):
     )
 
 
+class ToolsArchiveSection(_Section):
+    """The image tools' packages in one file."""
+
+    archive: PathText = Field(description="The file that `env export` wrote.")
+    sha256: Annotated[str, AfterValidator(pattern(r"[0-9a-f]{64}", "64 hex digits in lower case"))] = Field(
+        description="The SHA-256 that the file must have."
+    )
+
+
+def _tools_source(value: object) -> object:
+    """A word in place of the section: the source that counts without one."""
+    if not isinstance(value, str):
+        return value
+    choice((TOOLS_RESOLVED,), ("target", "host"))(value)
+    return None
+
+
 class SettingsFile(_Section):
     workers: Annotated[int, _between(1, MOST_WORKERS)] | None = None
     config_dir: PathText | None = None
@@ -159,3 +176,4 @@ class SettingsFile(_Section):
     network: NetworkSection = NetworkSection()
     metadata_max_age: Annotated[int, _between(0, 24 * 365)] = 24
     root_id_range: IdRangeSection | None = None
+    image_tools: Annotated[ToolsArchiveSection | None, BeforeValidator(_tools_source)] = None

@@ -22,10 +22,13 @@ def repositories_for(
     host: Mapping[str, str],
     trust: Mapping[str, RepositorySettings] | None = None,
     suites: Sequence[RequestedSuite] = (),
+    *,
+    mirrors_needed: bool = True,
 ) -> tuple[Repository, ...]:
     """The distribution's repositories with their URLs. `mirrors` are the settings' by name, `host` those that the
     build host uses itself; `trust` is what the settings say by the name of a repository, or of the distribution;
-    `suites` are what a template asks for beside those that are always read. Raises UsageError `no-mirror`."""
+    `suites` are what a template asks for beside those that are always read. Raises UsageError `no-mirror` for one that
+    has none, where `mirrors_needed`."""
     found = []
     asked = {suite.codename: suite.priority for suite in suites}
     for data, priority, names in _chosen(distribution.repositories, asked):
@@ -33,7 +36,7 @@ def repositories_for(
         found.append(
             Repository(
                 name=data.name,
-                urls=_urls(data, distribution, mirrors, host),
+                urls=_urls(data, distribution, mirrors, host, mirrors_needed),
                 suites=names,
                 components=data.components,
                 fingerprints=said.fingerprints or data.fingerprints,
@@ -81,11 +84,15 @@ def _chosen(
 
 
 def _urls(
-    data: RepositoryData, distribution: Distribution, mirrors: Mapping[str, Sequence[str]], host: Mapping[str, str]
+    data: RepositoryData,
+    distribution: Distribution,
+    mirrors: Mapping[str, Sequence[str]],
+    host: Mapping[str, str],
+    needed: bool,
 ) -> tuple[str, ...]:
     own = data.url or host.get(data.mirror)
     urls = tuple(mirrors.get(data.mirror, ())) or ((own,) if own else ())
-    if not urls:
+    if not urls and needed:
         raise UsageError(
             "no-mirror",
             f"no mirror is known for the repository {data.name} of {distribution.os} {distribution.dist}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from os_image_composer.config.spec import PackageGroup
@@ -54,15 +55,22 @@ def _with_reasons(
         AskedGroup(group.label, {text: next(n for n in meeting(text) if n in needs) for text in group.packages})
         for group in request.groups
     )
-    wanted = {name for group in asked for name in group.packages.values()}
-    roots = {name for name in defaults if name in needs and name not in wanted}
+    return with_roots(PackageSet(transactions, asked, tuple(defaults), request.weak_dependencies))
+
+
+def with_roots(packages: PackageSet) -> PackageSet:
+    """The same with roots from which, and from what was asked for, everything in it is reached; those that it has are
+    among them as far as they are there."""
+    needs = needs_of(packages.packages())
+    wanted = {name for group in packages.asked for name in group.packages.values()}
+    roots = {name for name in packages.roots if name in needs and name not in wanted}
     reached = reachable(needs, wanted | roots)
     for name in sorted(needs):
         # What others recommend, and what nothing needs any more since another choice meets the same demand.
         if name not in reached:
             roots.add(name)
             reached |= reachable(needs, {name})
-    return PackageSet(transactions, asked, tuple(sorted(roots)), request.weak_dependencies)
+    return replace(packages, roots=tuple(sorted(roots)))
 
 
 def needs_of(packages: Iterable[LockedPackage]) -> dict[str, set[str]]:

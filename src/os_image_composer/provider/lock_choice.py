@@ -27,6 +27,9 @@ class LockChoice:
     refresh: bool = False
 
 
+ANY_LOCK = LockChoice()
+
+
 @dataclass(frozen=True)
 class ChosenLock:
     """`file` where the lock is somebody's file, and not one that a build keeps for itself."""

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from os_image_composer.build.events import Listener
 from os_image_composer.chroot.services import PackageFile
-from os_image_composer.errors import MetadataError, Origin, TrustError
+from os_image_composer.errors import MetadataError, Origin, TrustError, UsageError
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import PackageFamily
 from os_image_composer.ospackage.fetch import fetch_packages
@@ -19,6 +19,7 @@ from os_image_composer.ospackage.lock import Lock, LockedPackage
 from os_image_composer.ospackage.lock_file import LockFile
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository
+from os_image_composer.ospackage.tools_archive import TOOLS, ToolsArchive
 from os_image_composer.ospackage.transport import Transport
 
 
@@ -57,7 +58,8 @@ def _named(name: str, path: Path, origin: Origin | None = None) -> Iterator[None
 
 class LockedPackages:
     """`chroot.services.Packages` over a lock, the download cache and the network; `sources` are by the name of a
-    repository. What is wrong with a package is told with its line where the lock is a `file`."""
+    repository. What the `archive` of image tools has is taken from there, and no mirror is asked for it. What is wrong
+    with a package is told with its line where the lock is a `file`."""
 
     def __init__(
         self,
@@ -67,6 +69,7 @@ class LockedPackages:
         transport: Transport,
         listener: Listener,
         workers: int,
+        archive: Callable[[], ToolsArchive | None] = lambda: None,
         file: LockFile | None = None,
     ) -> None:
         self.file = file
@@ -76,6 +79,7 @@ class LockedPackages:
         self.transport = transport
         self.listener = listener
         self.workers = workers
+        self.archive = archive
         self.mirrors = {name: source.repository.urls for name, source in sources.items()}
         self._by_digest: dict[str, LockedPackage] = {
             p.sha256: p for packages in lock.sets.values() for p in packages.packages()
@@ -86,8 +90,14 @@ class LockedPackages:
 
     def files(self, packages: Sequence[PackageFile]) -> Mapping[str, Path]:
         locked = [self._by_digest[p.sha256] for p in packages]
-        wanted = [(self.lock.urls(p, self.mirrors), p) for p in locked]
         with self._one:
+            archive = self.archive()
+            if archive is not None:
+                archive.bring([p for p in locked if archive.has(p.sha256)], self.cache)
+            rest = [p for p in locked if archive is None or not archive.has(p.sha256)]
+            for package in rest:
+                self._source(package)
+            wanted = [(self.lock.urls(p, self.mirrors), p) for p in rest]
             fetch_packages(wanted, self.cache, self.transport, self.listener, self.workers, origin=self._origin)
             for package in locked:
                 self._check(package)
@@ -113,4 +123,16 @@ class LockedPackages:
         return self.file.package_origin(package.sha256) if self.file is not None else None
 
     def _source(self, package: LockedPackage) -> Source:
-        return self.sources[package.repository.partition("/")[0]]
+        archive = self.archive()
+        name = package.repository.partition("/")[0]
+        if archive is not None and archive.has(package.sha256):
+            return self.sources[TOOLS]
+        if name not in self.sources or name == TOOLS:
+            raise UsageError(
+                "package-without-source",
+                f"{package.name} {package.version} of the lock cannot be had",
+                cause=f"the lock has it from {package.repository}, which is no repository of this build",
+                hint="name the archive of image tools that the lock was made with in the settings (image_tools), or "
+                "resolve again",
+            )
+        return self.sources[name]

@@ -5,69 +5,42 @@ One class serves every distribution; what differs is data, and the package famil
 
 from __future__ import annotations
 
-import functools
 import os
 import secrets
 import shutil
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from os_image_composer.build.canonical import canonical_json, sha256_file, sha256_text
-from os_image_composer.build.events import Note, PhaseFinished, PhaseStarted
+from os_image_composer.build.canonical import sha256_file
+from os_image_composer.build.events import Note
 from os_image_composer.build.execute import Execution, Forecast, Outcome, forecast
 from os_image_composer.build.plan import make_plan
 from os_image_composer.build.shelf import Shelf, copy_sparse
 from os_image_composer.build.store import NoTrees, Store, Trees
 from os_image_composer.chroot.ids import IdMap
 from os_image_composer.chroot.sandbox import SANDBOX_VERSION, Sandbox
-from os_image_composer.chroot.services import PackageFile
 from os_image_composer.chroot.services import Services as StepServices
 from os_image_composer.config import remarks
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import known_targets, load_distribution, load_image_tools
-from os_image_composer.config.spec import ImageSpec, PackageGroup, RequestedSuite, Target, User
+from os_image_composer.config.spec import ImageSpec, Target, User
 from os_image_composer.errors import TemplateError, UsageError
 from os_image_composer.image.accounts import Account
-from os_image_composer.image.identifiers import derived_uuid
 from os_image_composer.image.layout import lay_out
 from os_image_composer.image.placed_files import PlacedFile
-from os_image_composer.image.room import check_room, installed_size, usable
-from os_image_composer.ospackage.cache import PackageCache
-from os_image_composer.ospackage.family import family_for
-from os_image_composer.ospackage.keys import keyring_of
-from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
-from os_image_composer.ospackage.lock_file import LockFile
-from os_image_composer.ospackage.mirrors import as_it_was, repositories_for
-from os_image_composer.ospackage.openpgp import Keyring
-from os_image_composer.ospackage.resolve import Repository, SetRequest
-from os_image_composer.ospackage.transport import HttpTransport, OfflineTransport, Transport
+from os_image_composer.image.room import installed_size, usable
+from os_image_composer.ospackage.lock import Lock
+from os_image_composer.ospackage.transport import Transport
 from os_image_composer.provider.bill import bill_files
-from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.interface import Preparation, Published, Resolved
-from os_image_composer.provider.lock_choice import ChosenLock, LockChoice, explicit_lock, implicit_lock
-from os_image_composer.provider.lock_fit import check_signers, differences
-from os_image_composer.provider.lock_renewal import Keep, keeping, newest
+from os_image_composer.provider.lock_choice import ANY_LOCK, LockChoice
+from os_image_composer.provider.locking import Locking
 from os_image_composer.provider.manifest import dump_manifest, manifest
-from os_image_composer.provider.packages import LockedPackages, Source
 from os_image_composer.provider.placed import placed_in_template
 from os_image_composer.provider.publish import own_folder, publish, staging
 from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
 from os_image_composer.provider.steps import BILL, Extras, raw_image_steps
-
-ANY_LOCK = LockChoice()
-# Namespace of the seeds of implicit locks: a random UUID, fixed for ever.
-_SEEDS = "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e"
-
-
-@dataclass(frozen=True)
-class _Demand:
-    """Package sets that are resolved from one distribution's repositories."""
-
-    distribution: Distribution
-    repositories: tuple[Repository, ...]
-    requests: tuple[SetRequest, ...]
 
 
 class Provider:
@@ -90,6 +63,9 @@ class Provider:
         )
         self._name_main_mirror()
         self._check_names(data)
+        self.locking = Locking(
+            self.target, self.distribution, self.tools, self.tools_distribution, self.settings, self.services
+        )
 
     def _name_main_mirror(self) -> None:
         """A mirror that was given without a name is the one of the distribution's first repository."""
@@ -125,7 +101,7 @@ class Provider:
         """The lock, from the last one or from the mirror, and the plan that follows from it."""
         for remark in remarks.remarks(spec):
             self.services.listener(Note("warning", str(remark)))
-        chosen = self.choose_lock(spec, choice)
+        chosen = self.locking.choose(spec, choice)
         lock = chosen.lock
         passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
         files, host_files = _placed_files(spec)
@@ -148,67 +124,11 @@ class Provider:
             sudo=user.sudo,
         )
 
-    def lock(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> Lock:
-        """The packages of the image and of its environments: `choose_lock` says from where."""
-        return self.choose_lock(spec, choice).lock
-
-    def choose_lock(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> ChosenLock:
-        """The lock beside the template, or the last build's, or what the mirror has. Raises SolveError for packages
-        that cannot be had, TemplateError when they do not fit their partition, and what `explicit_lock` raises."""
-        demands, listener = self._demands(spec), self.services.listener
-        requests = [r for d in demands for r in d.requests]
-        repositories = [r for d in demands for r in d.repositories]
-        file = explicit_lock(spec, choice, requests, repositories, listener)
-        if file is not None:
-            lock = file.lock
-        else:
-            kept = ImplicitLock(self.settings.cache_dir / "locks", _request_key(spec, demands), self.services.clock)
-            age = None if self.settings.offline else self.settings.metadata_max_age * 3600.0
-
-            def resolve() -> Lock:
-                return placed_in_template(spec, lambda: self._resolve(spec, demands))
-
-            lock = implicit_lock(kept, age, choice.refresh, resolve, listener)
-        check_room(spec, lock)
-        return ChosenLock(lock, file)
-
-    def renew_lock(
-        self, spec: ImageSpec, old: LockFile | None, *, update: bool, packages: tuple[str, ...], as_of: int | None
-    ) -> Lock:
-        """A lock for `spec`: `old` itself where that fits and nothing is to change; with `update` the newest of
-        everything, with `packages` of these; `as_of` (seconds since the epoch) as it was then."""
-        demands = self._demands(spec, as_of)
-        requests = [r for d in demands for r in d.requests]
-        repositories = [r for d in demands for r in d.repositories]
-
-        def resolve(keep: Keep) -> Lock:
-            kept = tuple(replace(d, requests=tuple(keep(r) for r in d.requests)) for d in demands)
-            return placed_in_template(spec, lambda: self._resolve(spec, kept))
-
-        if old is None or update or as_of is not None:
-            lock = newest(old.lock if old is not None else None, resolve)
-        elif packages or differences(old, spec, requests, repositories):
-            lock = keeping(old.lock, packages, resolve)
-        else:
-            check_signers(old, repositories)
-            lock = old.lock
-        check_room(spec, lock)
-        return lock
-
     def resolved(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> Resolved:
         """What the packages of `spec` come to; raises what `lock` raises."""
-        lock = self.lock(spec, choice)
+        lock = self.locking.choose(spec, choice).lock
         room = usable(lay_out(spec, lock.seed).root.size)
         return Resolved(len(tuple(lock.sets["image"].packages())), installed_size(spec, lock), room)
-
-    def fetch(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> Lock:
-        """Have every package that the lock names in the cache, checked as a build checks it, and the keys for that."""
-        chosen = self.choose_lock(spec, choice)
-        with self.transport() as transport:
-            packages = self._packages(spec, chosen, transport)
-            for found in chosen.lock.sets.values():
-                packages.files([PackageFile.of(p) for p in found.packages()])
-        return chosen.lock
 
     def forecast(self, preparation: Preparation) -> tuple[Forecast, ...]:
         """What `build_image` would reuse and run, and why."""
@@ -226,7 +146,7 @@ class Provider:
             store.scratch.folder(name),
         ):
             shelf = self._shelf(preparation, folder)
-            with self.transport() as transport:
+            with self.locking.transport() as transport:
                 execution = Execution(
                     preparation.plan,
                     store,
@@ -271,66 +191,6 @@ class Provider:
         final = outcome.final
         return Published(image, record, paths, final.size, final.digest, outcome, preparation, seconds)
 
-    # -- resolution ------------------------------------------------------------------------------------------
-
-    def transport(self) -> AbstractContextManager[Transport]:
-        """The door to the network, which is shut where the settings say so."""
-        if self.settings.offline:
-            return nullcontext(OfflineTransport())
-        return HttpTransport(self.settings.network)
-
-    def _demands(self, spec: ImageSpec, as_of: int | None = None) -> tuple[_Demand, ...]:
-        image = SetRequest("image", spec.package_groups, True, spec.weak_dependencies)
-        chroot = SetRequest("chroot", (PackageGroup("chroot", self.distribution.chroot_packages),), essential=True)
-        tools = SetRequest("image-tools", (PackageGroup("image-tools", self.tools.packages),), essential=False)
-        own = self._demand(self.distribution, (image, chroot), spec.suites, as_of)
-        if self.tools_distribution == self.distribution:
-            return (replace(own, requests=(image, chroot, tools)),)
-        return (own, self._demand(self.tools_distribution, (tools,)))
-
-    def _demand(
-        self,
-        distribution: Distribution,
-        requests: tuple[SetRequest, ...],
-        suites: tuple[RequestedSuite, ...] = (),
-        as_of: int | None = None,
-    ) -> _Demand:
-        family = family_for(distribution.family)
-        host = family.host_mirrors(Path("/etc"))
-        repositories = repositories_for(distribution, self.settings.mirrors, host, self.settings.repositories, suites)
-        if as_of is not None:
-            mirrors = {data.name: data.mirror for data in distribution.repositories}
-            repositories = tuple(
-                as_it_was(r, as_of, self.settings.snapshots.get(mirrors[r.name]), mirrors[r.name], family.BUILD_TIMES)
-                for r in repositories
-            )
-        return _Demand(distribution, repositories, requests)
-
-    def _resolve(self, spec: ImageSpec, demands: tuple[_Demand, ...]) -> Lock:
-        clock, listener = self.services.clock, self.services.listener
-        started = clock.elapsed()
-        listener(PhaseStarted("resolve"))
-        for repository in dict.fromkeys(r for demand in demands for r in demand.repositories):
-            listener(Note("info", f"{repository.name}: {', '.join(repository.urls)}"))
-        sets: dict[str, PackageSet] = {}
-        repositories: list[LockedRepository] = []
-        epoch = 0
-        with self.transport() as transport:
-            for demand in demands:
-                family = family_for(demand.distribution.family)
-                cache = self.settings.cache_dir / "metadata"
-                resolver = family.resolver(transport, cache, clock, listener)
-                found = resolver.resolve(demand.repositories, demand.distribution.package_arch, demand.requests)
-                sets |= found.sets
-                repositories += [r for r in found.repositories if r not in repositories]
-                epoch = epoch or found.source_date_epoch
-        seed = str(derived_uuid(_SEEDS, self.target.os, self.target.dist, self.target.arch, spec.name))
-        target = self.target
-        lock = Lock(target.os, target.dist, target.arch, seed, epoch, tuple(repositories), sets)
-        count = len(list(lock.sets["image"].packages()))
-        listener(PhaseFinished("resolve", clock.elapsed() - started, f"{count} packages in the image"))
-        return lock
-
     def _plan_name(self, spec: ImageSpec) -> str:
         return f"{self.target.os}-{self.target.dist}-{self.target.arch}-{spec.name}"
 
@@ -358,42 +218,8 @@ class Provider:
         return Store(settings.cache_dir / "store", trees, lock.source_date_epoch, settings.temp_dir)
 
     def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
-        packages = self._packages(preparation.spec, preparation.chosen, transport)
+        packages = self.locking.packages(preparation.spec, preparation.chosen, transport)
         return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
-
-    def _packages(self, spec: ImageSpec, chosen: ChosenLock, transport: Transport) -> LockedPackages:
-        cache = PackageCache(self.settings.cache_dir / "packages")
-        workers, listener = self.settings.workers, self.services.listener
-        sources = self._sources(spec, transport)
-        return LockedPackages(chosen.lock, sources, cache, transport, listener, workers, chosen.file)
-
-    def _sources(self, spec: ImageSpec, transport: Transport) -> dict[str, Source]:
-        def source(family: str, repository: Repository) -> Source:
-            metadata, listener = self.settings.cache_dir / "metadata", self.services.listener
-
-            @functools.cache
-            def keyring() -> Keyring:
-                now = self.services.clock.now()
-                return keyring_of(repository, repository.name, metadata, transport, now, listener)
-
-            return Source(family_for(family), repository, keyring)
-
-        return {r.name: source(d.distribution.family, r) for d in self._demands(spec) for r in d.repositories}
-
-
-def _request_key(spec: ImageSpec, demands: tuple[_Demand, ...]) -> str:
-    """What resolution depends on, hashed: the target, what is asked for, and where."""
-    asked = [
-        {
-            "requests": d.requests,
-            "repositories": [
-                replace(r, keyrings=(), key_url=None, accept_older_metadata=False) for r in d.repositories
-            ],
-        }
-        for d in demands
-    ]
-    text = canonical_json({"name": spec.name, "target": spec.target, "asked": asked})
-    return f"{spec.name}-{sha256_text(text)[:16]}"
 
 
 def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Path]]:

@@ -8,12 +8,15 @@ import solv
 
 
 @functools.cache
-def _pool() -> solv.Pool:
-    pool = solv.Pool()
+def _solvables() -> tuple[solv.Pool, solv.XSolvable, solv.XSolvable]:
+    pool = solv.Pool()  # kept: solvables point into it
     pool.setdisttype(solv.Pool.DISTTYPE_RPM)
-    return pool
+    repository = pool.add_repo("")
+    return pool, repository.add_solvable(), repository.add_solvable()
 
 
 def is_newer(version: str, other: str) -> bool:
     """Whether `version` comes after `other`; an epoch that is left out is 0."""
-    return bool(_pool().evrcmp(version, other) > 0)
+    _, one, two = _solvables()
+    one.evr, two.evr = version, other
+    return bool(one.evrcmp(two) > 0)

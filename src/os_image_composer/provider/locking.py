@@ -1,0 +1,278 @@
+"""From what is asked for to locked packages, and from these to files: what a target's repositories, keys and image
+tools are needed for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from os_image_composer.build.canonical import canonical_json, sha256_text
+from os_image_composer.build.events import Note, PhaseFinished, PhaseStarted
+from os_image_composer.chroot.services import PackageFile
+from os_image_composer.config.distribution import Distribution, ImageTools
+from os_image_composer.config.settings import Settings
+from os_image_composer.config.spec import ImageSpec, PackageGroup, RequestedSuite, Target
+from os_image_composer.image.identifiers import derived_uuid
+from os_image_composer.image.room import check_room
+from os_image_composer.ospackage.cache import PackageCache
+from os_image_composer.ospackage.family import family_for
+from os_image_composer.ospackage.keys import keyring_of
+from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
+from os_image_composer.ospackage.lock_file import LockFile
+from os_image_composer.ospackage.mirrors import as_it_was, repositories_for
+from os_image_composer.ospackage.openpgp import Keyring
+from os_image_composer.ospackage.resolve import Repository, SetRequest
+from os_image_composer.ospackage.tools_archive import (
+    TOOLS,
+    ToolsArchive,
+    check_free,
+    unmarked,
+    write_tools_archive,
+)
+from os_image_composer.ospackage.tools_index import ToolsIndex
+from os_image_composer.ospackage.transport import HttpTransport, OfflineTransport, Transport
+from os_image_composer.provider.image_tools import (
+    archive_digest,
+    archive_source,
+    locked_tools,
+    open_archive,
+    tools_request,
+)
+from os_image_composer.provider.implicit_lock import ImplicitLock
+from os_image_composer.provider.lock_choice import ANY_LOCK, ChosenLock, LockChoice, explicit_lock, implicit_lock
+from os_image_composer.provider.lock_fit import check_signers, differences
+from os_image_composer.provider.lock_renewal import Keep, keeping, newest
+from os_image_composer.provider.packages import LockedPackages, Source
+from os_image_composer.provider.placed import placed_in_template
+from os_image_composer.provider.services import Services
+
+# Namespace of the seeds of locks: a random UUID, fixed for ever.
+_SEEDS = "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e"
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Package sets that are resolved from one distribution's repositories."""
+
+    distribution: Distribution
+    repositories: tuple[Repository, ...]
+    requests: tuple[SetRequest, ...]
+
+
+class Locking:
+    """The packages of one target, with the settings of one user."""
+
+    def __init__(
+        self,
+        target: Target,
+        distribution: Distribution,
+        tools: ImageTools,
+        tools_distribution: Distribution,
+        settings: Settings,
+        services: Services,
+    ) -> None:
+        self.target, self.distribution = target, distribution
+        self.tools, self.tools_distribution = tools, tools_distribution
+        self.settings, self.services = settings, services
+        self.tools_archive: Callable[[], ToolsArchive | None] = functools.cache(
+            lambda: open_archive(settings, tools, tools_distribution)
+        )
+
+    # -- which lock ------------------------------------------------------------------------------------------
+
+    def choose(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> ChosenLock:
+        """The lock beside the template, or the last build's, or what the mirror has. Raises SolveError for packages
+        that cannot be had, TemplateError when they do not fit their partition, and what `explicit_lock` raises."""
+        demands, listener = self._demands(spec), self.services.listener
+        file = explicit_lock(spec, choice, *_asked(demands), listener)
+        if file is not None:
+            lock = file.lock
+        else:
+            key = _request_key(spec, demands, archive_digest(self.settings))
+            kept = ImplicitLock(self.settings.cache_dir / "locks", key, self.services.clock)
+            age = None if self.settings.offline else self.settings.metadata_max_age * 3600.0
+
+            def resolve() -> Lock:
+                return placed_in_template(spec, lambda: self._resolve(spec, demands))
+
+            lock = implicit_lock(kept, age, choice.refresh, resolve, listener)
+        check_room(spec, lock)
+        return ChosenLock(lock, file)
+
+    def renew(
+        self, spec: ImageSpec, old: LockFile | None, *, update: bool, packages: tuple[str, ...], as_of: int | None
+    ) -> Lock:
+        """A lock for `spec`: `old` itself where that fits and nothing is to change; with `update` the newest of
+        everything, with `packages` of these; `as_of` (seconds since the epoch) as it was then."""
+        demands = self._demands(spec, as_of)
+
+        def resolve(keep: Keep) -> Lock:
+            kept = tuple(replace(d, requests=tuple(keep(r) for r in d.requests)) for d in demands)
+            return placed_in_template(spec, lambda: self._resolve(spec, kept))
+
+        if old is None or update or as_of is not None:
+            lock = newest(old.lock if old is not None else None, resolve)
+        elif packages or differences(old, spec, *_asked(demands)):
+            lock = keeping(old.lock, packages, resolve)
+        else:
+            check_signers(old, _asked(demands)[1])
+            lock = old.lock
+        check_room(spec, lock)
+        return lock
+
+    # -- files -----------------------------------------------------------------------------------------------
+
+    def fetch(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> Lock:
+        """Have every package that the lock names in the cache, checked as a build checks it, and the keys for that."""
+        chosen = self.choose(spec, choice)
+        with self.transport() as transport:
+            packages = self.packages(spec, chosen, transport)
+            for found in chosen.lock.sets.values():
+                packages.files([PackageFile.of(p) for p in found.packages()])
+        return chosen.lock
+
+    def packages(self, spec: ImageSpec, chosen: ChosenLock, transport: Transport) -> LockedPackages:
+        """The packages of a lock as files."""
+        return self._files(chosen, self._demands(spec), transport)
+
+    def export_tools(self, file: Path, spec: ImageSpec | None = None, choice: LockChoice = ANY_LOCK) -> ToolsArchive:
+        """Write the image tools of the lock of `spec`, or those that there are now, to `file`, which must not be there;
+        the archive that the settings name is where they come from, if there is one. Raises what `choose` and fetching
+        raise, and UsageError `file-exists`."""
+        check_free(file)
+        if spec is None:
+            demands = self._tools_demands()
+            chosen = ChosenLock(self._resolve_sets(demands, str(derived_uuid(_SEEDS, TOOLS))))
+        else:
+            demands = self._demands(spec)
+            chosen = self.choose(spec, choice)
+        packages = tuple(chosen.lock.sets[TOOLS].packages())
+        with self.transport() as transport:
+            files = self._files(chosen, demands, transport).files([PackageFile.of(p) for p in packages])
+        tools = self.tools
+        index = ToolsIndex.of(tools.os, tools.dist, self.target.arch, *unmarked(chosen.lock.repositories, packages))
+        return write_tools_archive(file, index, files)
+
+    def transport(self) -> AbstractContextManager[Transport]:
+        """The door to the network, which is shut where the settings say so."""
+        if self.settings.offline:
+            return nullcontext(OfflineTransport())
+        return HttpTransport(self.settings.network)
+
+    # -- what is asked of whom -------------------------------------------------------------------------------
+
+    def _demands(self, spec: ImageSpec, as_of: int | None = None) -> tuple[Demand, ...]:
+        """`as_of` is about the target's own repositories."""
+        image = SetRequest("image", spec.package_groups, True, spec.weak_dependencies)
+        chroot = SetRequest("chroot", (PackageGroup("chroot", self.distribution.chroot_packages),), essential=True)
+        own = self._demand(self.distribution, (image, chroot), spec.suites, as_of)
+        if archive_digest(self.settings):
+            return (own,)
+        if self.tools_distribution == self.distribution:
+            return (replace(own, requests=(image, chroot, tools_request(self.tools))),)
+        return (own, *self._tools_demands())
+
+    def _tools_demands(self) -> tuple[Demand, ...]:
+        """None where the settings name an archive: then no repository is needed for the image tools."""
+        if archive_digest(self.settings):
+            return ()
+        return (self._demand(self.tools_distribution, (tools_request(self.tools),)),)
+
+    def _demand(
+        self,
+        distribution: Distribution,
+        requests: tuple[SetRequest, ...],
+        suites: tuple[RequestedSuite, ...] = (),
+        as_of: int | None = None,
+    ) -> Demand:
+        family, settings = family_for(distribution.family), self.settings
+        host = family.host_mirrors(Path("/etc"))
+        repositories = repositories_for(
+            distribution, settings.mirrors, host, settings.repositories, suites, mirrors_needed=not settings.offline
+        )
+        if as_of is not None:
+            mirrors = {data.name: data.mirror for data in distribution.repositories}
+            repositories = tuple(
+                as_it_was(r, as_of, settings.snapshots.get(mirrors[r.name]), mirrors[r.name], family.BUILD_TIMES)
+                for r in repositories
+            )
+        return Demand(distribution, repositories, requests)
+
+    def _resolve(self, spec: ImageSpec, demands: tuple[Demand, ...]) -> Lock:
+        seed = str(derived_uuid(_SEEDS, self.target.os, self.target.dist, self.target.arch, spec.name))
+        return self._resolve_sets(demands, seed)
+
+    def _resolve_sets(self, demands: tuple[Demand, ...], seed: str) -> Lock:
+        clock, listener = self.services.clock, self.services.listener
+        started = clock.elapsed()
+        listener(PhaseStarted("resolve"))
+        archive = self.tools_archive()  # before any repository is asked, because that takes longer
+        for repository in dict.fromkeys(r for demand in demands for r in demand.repositories):
+            listener(Note("info", f"{repository.name}: {', '.join(repository.urls)}"))
+        sets: dict[str, PackageSet] = {}
+        repositories: list[LockedRepository] = []
+        epoch = 0
+        with self.transport() as transport:
+            for demand in demands:
+                family = family_for(demand.distribution.family)
+                cache = self.settings.cache_dir / "metadata"
+                resolver = family.resolver(transport, cache, clock, listener)
+                found = resolver.resolve(demand.repositories, demand.distribution.package_arch, demand.requests)
+                sets |= found.sets
+                repositories += [r for r in found.repositories if r not in repositories]
+                epoch = epoch or found.source_date_epoch
+        if archive is not None:
+            listener(Note("info", f"image tools: {archive.path}"))
+            more, sets[TOOLS] = locked_tools(archive, self.tools, self.tools_distribution)
+            repositories += more
+        target = self.target
+        lock = Lock(target.os, target.dist, target.arch, seed, epoch, tuple(repositories), sets)
+        asked, name = ("image", "image") if "image" in sets else (TOOLS, "image tools")
+        count = len(list(sets[asked].packages()))
+        listener(PhaseFinished("resolve", clock.elapsed() - started, f"{count} packages in the {name}"))
+        return lock
+
+    def _files(self, chosen: ChosenLock, demands: tuple[Demand, ...], transport: Transport) -> LockedPackages:
+        cache = PackageCache(self.settings.cache_dir / "packages")
+        workers, listener = self.settings.workers, self.services.listener
+        sources = self._sources(demands, transport)
+        archive = self.tools_archive
+        return LockedPackages(chosen.lock, sources, cache, transport, listener, workers, archive, chosen.file)
+
+    def _sources(self, demands: tuple[Demand, ...], transport: Transport) -> dict[str, Source]:
+        def source(family: str, repository: Repository) -> Source:
+            metadata, listener = self.settings.cache_dir / "metadata", self.services.listener
+
+            @functools.cache
+            def keyring() -> Keyring:
+                now = self.services.clock.now()
+                return keyring_of(repository, repository.name, metadata, transport, now, listener)
+
+            return Source(family_for(family), repository, keyring)
+
+        found = {r.name: source(d.distribution.family, r) for d in demands for r in d.repositories}
+        return found | {TOOLS: archive_source(self.tools_distribution.family)}
+
+
+def _asked(demands: tuple[Demand, ...]) -> tuple[tuple[SetRequest, ...], tuple[Repository, ...]]:
+    return tuple(r for d in demands for r in d.requests), tuple(r for d in demands for r in d.repositories)
+
+
+def _request_key(spec: ImageSpec, demands: tuple[Demand, ...], archive: str | None) -> str:
+    """What resolution depends on, hashed: the target, what is asked for, and where; `archive` is the digest of the one
+    that the image tools are taken from."""
+    asked = [
+        {
+            "requests": d.requests,
+            "repositories": [
+                replace(r, keyrings=(), key_url=None, accept_older_metadata=False) for r in d.repositories
+            ],
+        }
+        for d in demands
+    ]
+    tools = {"imageTools": archive} if archive else {}
+    text = canonical_json({"name": spec.name, "target": spec.target, "asked": asked, **tools})
+    return f"{spec.name}-{sha256_text(text)[:16]}"
