@@ -100,7 +100,7 @@ def test_bytes_depend_on_no_mirror_no_order_no_other_repository_and_no_file_time
 def test_what_a_lock_says_of_an_archive_leads_to_the_same_archive(
     archive: ToolsArchive, tmp_path: Path, files: Mapping[str, Path]
 ) -> None:
-    repositories, packages = archive.locked()
+    repositories, packages = archive.locked({p.name: p.name for p in archive.index.packages}, "deb")
     assert (
         {r.name for r in repositories} == {p.repository for p in packages.packages()} == {"image-tools/debian/stable"}
     )

@@ -65,7 +65,7 @@ def provider(used: Settings, spec: ImageSpec | None = None) -> Provider:
 
 def exported(used: Settings, file: Path, template: Path | None = None) -> ToolsArchive:
     spec = load_image_spec(template, used.config_dir) if template else None
-    return provider(used, spec).export_tools(file, spec)
+    return provider(used, spec).locking.export_tools(file, spec)
 
 
 def prepared(used: Settings, archive: SmallArchive) -> Preparation:

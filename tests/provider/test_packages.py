@@ -148,7 +148,7 @@ def with_archive(
     )
     index = ToolsIndex.of("debian", "debian13", "x86_64", (repository,), (one,))
     archive = write_tools_archive(tmp_path / "tools.tar", index, {digest: tmp_path / digest})
-    repositories, packages = archive.locked()
+    repositories, packages = archive.locked({named: named}, "deb")
     lock = Lock("os", "dist", "x86_64", "seed", 0, repositories, {TOOLS: packages})
     sources = {TOOLS: archive_source("deb")}
     cache = PackageCache(tmp_path / "packages")

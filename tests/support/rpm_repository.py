@@ -49,6 +49,7 @@ class RpmRepository:
     package_key: SigningKey | str | None = "own"
     replaced: dict[str, bytes] = field(default_factory=dict)
     metadata_only: bool = False
+    _signed: dict[tuple[int, int], tuple[MadeRpm, bytes]] = field(default_factory=dict)
 
     @property
     def repomd(self) -> Path:
@@ -176,7 +177,12 @@ class RpmRepository:
         if self.metadata_only:
             return f"{package.file_name} {package.epoch}".encode()
         key = self.key if isinstance(self.package_key, str) else self.package_key
-        return package.signed(key) if key else package.data()
+        if key is None:
+            return package.data()
+        # Signed once, as by a vendor: a signature has its time in it.
+        if (id(package), id(key)) not in self._signed:
+            self._signed[id(package), id(key)] = (package, package.signed(key))
+        return self._signed[id(package), id(key)][1]
 
 
 def primary(packages: list[tuple[MadeRpm, bytes, str]]) -> bytes:

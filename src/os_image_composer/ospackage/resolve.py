@@ -41,7 +41,7 @@ class Repository:
 class SetRequest:
     """A root filesystem's packages: each group is what one template adds to those before it; `essential` adds what
     the distribution holds every system to have, `weak_dependencies` what packages only recommend. `keep` are versions
-    by name that are taken as long as a repository has them, unless a text names another."""
+    by name that are taken as long as a repository has them, unless a text names another; an empty one is the newest."""
 
     name: str
     groups: tuple[PackageGroup, ...]

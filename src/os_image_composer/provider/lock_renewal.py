@@ -54,7 +54,7 @@ def _successor(old: Lock | None, new: Lock) -> Lock:
 def _keeping(old: Lock, released: frozenset[str]) -> Keep:
     def keep(request: SetRequest) -> SetRequest:
         packages = old.sets.get(request.name, PackageSet(())).packages()
-        return replace(request, keep={p.name: p.version for p in packages if p.name not in released})
+        return replace(request, keep={p.name: "" if p.name in released else p.version for p in packages})
 
     return keep
 

@@ -7,6 +7,7 @@ primary.xml does not list (createrepo_c lists /etc/*, *bin/* and /usr/lib/sendma
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -62,12 +63,14 @@ class PackagePool:
             self._consider()
 
     def keep(self, versions: Mapping[str, str]) -> None:
-        """Offer of each of these names only the packages of that version, as far as there are any; of all other names
-        everything again."""
+        """Offer of each of these names only the packages of that version, as far as there are any, or only the newest
+        where the version is empty; of all other names everything again."""
         hidden: set[int] = set()
         self._not_kept = frozenset()
         for name, version in versions.items():
             there = self.named(name)
+            if there and not version:
+                version = version_of(max(there, key=functools.cmp_to_key(lambda one, other: one.evrcmp(other))))
             if any(version_of(s) == version for s in there):
                 hidden.update(s.id for s in there if version_of(s) != version)
         self._not_kept = frozenset(hidden)

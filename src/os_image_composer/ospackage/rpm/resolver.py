@@ -69,6 +69,6 @@ def _not_asked_otherwise(pool: PackagePool, keep: Mapping[str, str], asked: Sequ
             solvable = pool.pool.id2solvable(number)
             versions.setdefault(solvable.name, set()).add(version_of(solvable))
         for name, there in versions.items():
-            if kept.get(name) not in there:
-                kept.pop(name, None)
+            if kept.get(name) and kept[name] not in there:
+                kept.pop(name)
     return kept
