@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from os_image_composer.cli import main
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.lock_file import read_lock
 from os_image_composer.ospackage.lock_text import text_of
@@ -80,6 +84,24 @@ class Shop:
 
 def _name(package: Any) -> str:
     return str(getattr(package, "name", None) or package.fields["Package"])
+
+
+@pytest.fixture
+def composer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Composer]:
+    """The command in this process, where no file of the user counts: these tests call it often."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*words: object) -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = main.run([str(word) for word in words])
+        return subprocess.CompletedProcess(list(map(str, words)), code, out.getvalue(), err.getvalue())
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(params=["deb", "rpm"])

@@ -70,7 +70,7 @@ class PackagePool:
         for name, version in versions.items():
             there = self.named(name)
             if there and not version:
-                version = version_of(max(there, key=functools.cmp_to_key(lambda one, other: one.evrcmp(other))))
+                version = version_of(max(there, key=functools.cmp_to_key(_by_version)))
             if any(version_of(s) == version for s in there):
                 hidden.update(s.id for s in there if version_of(s) != version)
         self._not_kept = frozenset(hidden)
@@ -195,6 +195,10 @@ class PackagePool:
                 for solvable in self._repos[repository.locked.name].solvables_iter():
                     if solvable.lookup_num(solv.SOLVABLE_BUILDTIME) > repository.as_of:
                         yield solvable.id
+
+
+def _by_version(one: solv.XSolvable, other: solv.XSolvable) -> int:
+    return int(one.evrcmp(other))
 
 
 def version_of(solvable: solv.XSolvable) -> str:
