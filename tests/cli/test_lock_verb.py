@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from os_image_composer.cli import main
+from os_image_composer.ospackage.bundle import unpack_bundle
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.lock_file import read_lock
 from os_image_composer.ospackage.lock_text import text_of
@@ -270,6 +271,24 @@ def test_offline_takes_an_old_lock_of_the_last_build(shop: Shop) -> None:
     shutil.rmtree(shop.archive.data.root)
     done = shop.run("plan", "--json", "--offline", shop.template)
     assert (done.returncode, done.stdout, "mirror answers" in done.stderr) == (0, first, False)
+
+
+def test_bundle_serves_a_host_that_knows_no_mirror_and_no_key(shop: Shop, tmp_path: Path) -> None:
+    shop.done("lock", shop.template)
+    bundle = tmp_path / "small.bundle"
+    packages = {p.sha256 for found in shop.lock.sets.values() for p in found.packages()}
+    assert shop.done("bundle", "--locked", shop.template, bundle).startswith(f"{bundle}: {len(packages)} packages, ")
+    shutil.rmtree(shop.archive.data.root)
+    shutil.rmtree(shop.archive.cache)
+    unpack_bundle(bundle, shop.archive.cache)
+    said = shop.done("fetch", "--locked", shop.template)  # every package checked, signatures too, by bundled keys
+    assert said.startswith(f"{len(packages)} packages, ")
+    # Another lock beside the template is not the bundle's.
+    shop.file.write_text(shop.file.read_text() + "\n")
+    shop.refused("bundle-differs", "build", "--bundle", bundle, shop.template)
+    shop.file.unlink()
+    shop.archive.template("systemConfig:\n  packages: [web, tool, bash]\n")
+    shop.refused("lock-differs", "build", "--bundle", bundle, shop.template)
 
 
 def test_validate_and_plan_take_the_lock_without_asking_the_mirror(shop: Shop) -> None:

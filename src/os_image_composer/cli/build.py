@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +12,13 @@ import typer
 
 from os_image_composer.cli.options import LOCKED, OFFLINE, global_options, lock_choice, settings_of
 from os_image_composer.cli.summary import shown
+from os_image_composer.errors import UsageError
 
 if TYPE_CHECKING:
     from os_image_composer.cli.progress import JsonLines
+    from os_image_composer.config.settings import Settings
     from os_image_composer.provider.interface import Published
+    from os_image_composer.provider.lock_choice import LockChoice
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +32,10 @@ def build(
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the mirror for newer packages.")] = False,
     locked: Annotated[bool, typer.Option("--locked", help=LOCKED)] = False,
     offline: Annotated[bool, typer.Option("--offline", help=OFFLINE)] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Take lock, packages and keys from FILE, and open no connection."),
+    ] = None,
     json_events: Annotated[
         bool, typer.Option("--json-events", help="Print events as JSON lines on standard output.")
     ] = False,
@@ -38,7 +46,7 @@ def build(
     The packages are those of TEMPLATE.lock where there is one that fits (`lock` writes it), else those of the last
     build, else what the mirror has now.
     """
-    settings = settings_of(global_options(context), offline=offline)
+    settings = settings_of(global_options(context), offline=offline or bundle is not None)
     from os_image_composer.build.clock import SystemClock
     from os_image_composer.cli.listening import listening
     from os_image_composer.cli.progress import JsonLines
@@ -51,14 +59,32 @@ def build(
     from os_image_composer.provider.registry import provider_for
     from os_image_composer.provider.services import Services
 
+    choice = lock_choice(template, locked=locked, refresh=refresh)
     with listening(settings, clock, json_lines, quiet) as listener:
+        if bundle is not None:
+            choice = _unpacked(bundle, settings, choice)
         provider = provider_for(spec.target, Services(settings, clock, listener))
         provider.init()
-        preparation = provider.pre_process(
-            spec, lock_choice(template, locked=locked, refresh=refresh), output=output and output.absolute()
-        )
+        preparation = provider.pre_process(spec, choice, output=output and output.absolute())
         published = provider.build_image(preparation)
     _tell(published, json_lines, quiet)
+
+
+def _unpacked(bundle: Path, settings: Settings, choice: LockChoice) -> LockChoice:
+    """The lock of a bundle, to which the build keeps. Raises UsageError `bundle-differs` where the template has another
+    lock beside it."""
+    from os_image_composer.ospackage.bundle import unpack_bundle
+    from os_image_composer.provider.publish import own_folder
+
+    own_folder(settings.cache_dir)
+    brought = unpack_bundle(bundle, settings.cache_dir).lock
+    if choice.file is not None and choice.file.exists() and choice.file.read_bytes() != brought.read_bytes():
+        raise UsageError(
+            "bundle-differs",
+            f"{bundle} was made from another lock than {choice.file}",
+            hint="write the bundle again from this lock, or remove the lock",
+        )
+    return replace(choice, file=brought, locked=True)
 
 
 def _tell(published: Published, json_lines: JsonLines | None, quiet: bool) -> None:

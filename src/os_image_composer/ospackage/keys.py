@@ -20,6 +20,11 @@ from os_image_composer.ospackage.transport import Transport
 MAX_KEYS = 1 << 20  # bytes; Debian's archive keyring has 60 kB
 
 
+def bundled_key(root: Path, name: str) -> Path:
+    """Where a bundle's keys of a repository are kept; `root` is the metadata cache."""
+    return root / "keys" / f"bundled-{name}.pgp"
+
+
 def keyring_of(
     repository: Repository, what: str, root: Path, transport: Transport, now: float, listener: Listener
 ) -> Keyring:
@@ -36,6 +41,8 @@ def keyring_of(
         )
     kept = root / "keys" / f"{hashlib.sha256((repository.key_url or '').encode()).hexdigest()}.pgp"
     files = (*repository.keyrings, kept) if repository.key_url else repository.keyrings
+    brought = bundled_key(root, repository.name)
+    files = (*files, brought) if brought.exists() else files
     try:
         return load_keyring(what, repository.fingerprints, files, now)
     except TrustError:

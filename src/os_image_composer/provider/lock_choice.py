@@ -3,7 +3,7 @@ what the mirror has now."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,8 @@ from os_image_composer.config.spec import ImageSpec
 from os_image_composer.errors import FetchError, UsageError
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.lock_file import LockFile, read_lock
-from os_image_composer.ospackage.resolve import Repository, SetRequest
 from os_image_composer.provider.implicit_lock import ImplicitLock
-from os_image_composer.provider.lock_fit import check_signers, differences
+from os_image_composer.provider.lock_fit import Asked, check_signers, differences
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,7 @@ def lock_path(template: Path) -> Path:
     return template.with_name(f"{template.name}.lock")
 
 
-def explicit_lock(
-    spec: ImageSpec,
-    choice: LockChoice,
-    requests: Sequence[SetRequest],
-    repositories: Sequence[Repository],
-    listener: Listener,
-) -> LockFile | None:
+def explicit_lock(spec: ImageSpec, choice: LockChoice, asked: Asked, listener: Listener) -> LockFile | None:
     """The lock beside the template, where there is one that fits; how one that does not fit differs is told. Raises
     UsageError `no-lock`, `lock-differs`, `locked-and-refresh`, TrustError `lock-signer`, MetadataError `bad-lock`."""
     if choice.file is None or not choice.file.exists():
@@ -67,9 +60,9 @@ def explicit_lock(
             hint="os-image-composer lock --update TEMPLATE takes newer packages into the lock",
         )
     file = read_lock(choice.file)
-    found = differences(file, spec, requests, repositories)
+    found = differences(file, spec, asked)
     if not found:
-        check_signers(file, repositories)
+        check_signers(file, asked)
         return file
     if choice.locked:
         raise UsageError(

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from os_image_composer.config.spec import ImageSpec, package_key
 from os_image_composer.errors import Finding, TrustError
 from os_image_composer.ospackage.lock_file import LockFile
 from os_image_composer.ospackage.resolve import Repository, SetRequest
+from os_image_composer.ospackage.tools_archive import TOOLS
 
 
-def differences(
-    file: LockFile, spec: ImageSpec, requests: Sequence[SetRequest], repositories: Sequence[Repository]
-) -> tuple[Finding, ...]:
+@dataclass(frozen=True)
+class Asked:
+    """What a lock is to answer: `repositories` are those of the image, `others` those of its image tools alone."""
+
+    requests: tuple[SetRequest, ...]
+    repositories: tuple[Repository, ...]
+    others: tuple[Repository, ...]
+
+
+def differences(file: LockFile, spec: ImageSpec, asked: Asked) -> tuple[Finding, ...]:
     """What the lock was made for and the template does not ask for, and the other way round, each with its place in
     the lock or in the template. Where packages come from (mirrors) is no difference; which repositories and suites
     they are chosen from is."""
-    packages = (finding for request in requests for finding in _packages(file, spec, request))
-    sets = {request.name for request in requests}
-    return (*_target(file, spec), *packages, *_repositories(file, sets, repositories))
+    packages = (finding for request in asked.requests for finding in _packages(file, spec, request))
+    return (*_target(file, spec), *packages, *_repositories(file, asked.repositories))
 
 
-def check_signers(file: LockFile, repositories: Sequence[Repository]) -> None:
+def check_signers(file: LockFile, asked: Asked) -> None:
     """Raises TrustError `lock-signer` for a repository whose metadata, as the lock has it, was signed by no key that is
     pinned for it now."""
-    pinned = {name: repository for repository in repositories for name in _rows(repository)}
+    pinned = {name: repository for repository in (*asked.repositories, *asked.others) for name in _rows(repository)}
     for locked in file.lock.repositories:
         repository = pinned.get(locked.name)
         if repository is None or not repository.fingerprints:
@@ -84,8 +92,8 @@ def _who(request: SetRequest) -> str:
     return "the template" if request.name == "image" else f"the distribution's data for {request.name}"
 
 
-def _repositories(file: LockFile, sets: Set[str], repositories: Sequence[Repository]) -> Iterator[Finding]:
-    """`sets` are the names of those that are asked for; where the others come from is no question here."""
+def _repositories(file: LockFile, repositories: Sequence[Repository]) -> Iterator[Finding]:
+    """Where the image tools come from is no question here: an archive or a bundle may bring the very same packages."""
     users = {r.name: set[str]() for r in file.lock.repositories}
     for name, packages in file.lock.sets.items():
         for package in packages.packages():
@@ -101,7 +109,7 @@ def _repositories(file: LockFile, sets: Set[str], repositories: Sequence[Reposit
             message = f"{name} has other components or another priority than when the lock was made"
             yield Finding("locked-otherwise", message, file.repository_origin(name))
     for name in locked:
-        if name not in wanted and (not users[name] or users[name] & sets):
+        if name not in wanted and users[name] != {TOOLS}:
             message = f"the lock was made with {name}, from which no packages are chosen now"
             yield Finding("locked-too-much", message, file.repository_origin(name))
 

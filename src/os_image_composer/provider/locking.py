@@ -17,6 +17,7 @@ from os_image_composer.config.settings import Settings
 from os_image_composer.config.spec import ImageSpec, PackageGroup, RequestedSuite, Target
 from os_image_composer.image.identifiers import derived_uuid
 from os_image_composer.image.room import check_room
+from os_image_composer.ospackage.bundle import write_bundle
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.keys import keyring_of
@@ -43,7 +44,7 @@ from os_image_composer.provider.image_tools import (
 )
 from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.lock_choice import ANY_LOCK, ChosenLock, LockChoice, explicit_lock, implicit_lock
-from os_image_composer.provider.lock_fit import check_signers, differences
+from os_image_composer.provider.lock_fit import Asked, check_signers, differences
 from os_image_composer.provider.lock_renewal import Keep, keeping, newest
 from os_image_composer.provider.packages import LockedPackages, Source
 from os_image_composer.provider.placed import placed_in_template
@@ -87,7 +88,7 @@ class Locking:
         """The lock beside the template, or the last build's, or what the mirror has. Raises SolveError for packages
         that cannot be had, TemplateError when they do not fit their partition, and what `explicit_lock` raises."""
         demands, listener = self._demands(spec), self.services.listener
-        file = explicit_lock(spec, choice, *_asked(demands), listener)
+        file = explicit_lock(spec, choice, _asked(demands), listener)
         if file is not None:
             lock = file.lock
         else:
@@ -115,10 +116,10 @@ class Locking:
 
         if old is None or update or as_of is not None:
             lock = newest(old.lock if old is not None else None, resolve)
-        elif packages or differences(old, spec, *_asked(demands)):
+        elif packages or differences(old, spec, _asked(demands)):
             lock = keeping(old.lock, packages, resolve)
         else:
-            check_signers(old, _asked(demands)[1])
+            check_signers(old, _asked(demands))
             lock = old.lock
         check_room(spec, lock)
         return lock
@@ -133,6 +134,18 @@ class Locking:
             for found in chosen.lock.sets.values():
                 packages.files([PackageFile.of(p) for p in found.packages()])
         return chosen.lock
+
+    def bundle(self, file: Path, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> int:
+        """Write what a locked build fetches to `file`, which must not be there; how many packages that is."""
+        check_free(file)
+        chosen, used = self.choose(spec, choice), dict[str, Keyring]()
+        with self.transport() as transport:
+            packages = self._files(chosen, self._demands(spec), transport, used)
+            wanted = [PackageFile.of(p) for found in chosen.lock.sets.values() for p in found.packages()]
+            files = packages.files(wanted)
+        keys = {name: b"".join(bytes(c) for c in keyring.certificates) for name, keyring in used.items()}
+        write_bundle(file, chosen.lock, keys, files)
+        return len(files)
 
     def packages(self, spec: ImageSpec, chosen: ChosenLock, transport: Transport) -> LockedPackages:
         """The packages of a lock as files."""
@@ -235,21 +248,32 @@ class Locking:
         listener(PhaseFinished("resolve", clock.elapsed() - started, f"{count} packages in the {name}"))
         return lock
 
-    def _files(self, chosen: ChosenLock, demands: tuple[Demand, ...], transport: Transport) -> LockedPackages:
+    def _files(
+        self,
+        chosen: ChosenLock,
+        demands: tuple[Demand, ...],
+        transport: Transport,
+        used: dict[str, Keyring] | None = None,
+    ) -> LockedPackages:
+        """`used` gets the keys that were needed, by the name of their repository."""
         cache = PackageCache(self.settings.cache_dir / "packages")
         workers, listener = self.settings.workers, self.services.listener
-        sources = self._sources(demands, transport)
+        sources = self._sources(demands, transport, {} if used is None else used)
         archive = self.tools_archive
         return LockedPackages(chosen.lock, sources, cache, transport, listener, workers, archive, chosen.file)
 
-    def _sources(self, demands: tuple[Demand, ...], transport: Transport) -> dict[str, Source]:
+    def _sources(
+        self, demands: tuple[Demand, ...], transport: Transport, used: dict[str, Keyring]
+    ) -> dict[str, Source]:
         def source(family: str, repository: Repository) -> Source:
             metadata, listener = self.settings.cache_dir / "metadata", self.services.listener
 
             @functools.cache
             def keyring() -> Keyring:
                 now = self.services.clock.now()
-                return keyring_of(repository, repository.name, metadata, transport, now, listener)
+                found = keyring_of(repository, repository.name, metadata, transport, now, listener)
+                used[repository.name] = found
+                return found
 
             return Source(family_for(family), repository, keyring)
 
@@ -257,8 +281,14 @@ class Locking:
         return found | {TOOLS: archive_source(self.tools_distribution.family)}
 
 
-def _asked(demands: tuple[Demand, ...]) -> tuple[tuple[SetRequest, ...], tuple[Repository, ...]]:
-    return tuple(r for d in demands for r in d.requests), tuple(r for d in demands for r in d.repositories)
+def _asked(demands: tuple[Demand, ...]) -> Asked:
+    """The first demand is the image's own."""
+    own, *others = demands
+    return Asked(
+        tuple(r for d in demands for r in d.requests),
+        own.repositories,
+        tuple(r for d in others for r in d.repositories),
+    )
 
 
 def _request_key(spec: ImageSpec, demands: tuple[Demand, ...], archive: str | None) -> str:

@@ -127,6 +127,8 @@ class LockedPackages:
         name = package.repository.partition("/")[0]
         if archive is not None and archive.has(package.sha256):
             return self.sources[TOOLS]
+        if name == TOOLS and self.cache.has(package.sha256):
+            return self.sources[TOOLS]  # a bundle brought it
         if name not in self.sources or name == TOOLS:
             raise UsageError(
                 "package-without-source",
