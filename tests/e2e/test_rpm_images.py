@@ -65,7 +65,7 @@ def cut_off(settings: Path, tools: str, server: str, file: Path) -> Path:
     closed = f"mirrors:\n  debian: {CLOSED}/debian\n  debian-security: {CLOSED}/debian-security\n"
     assert text.startswith("mirrors:\n")
     assert server.startswith("http://127.0.0.1:")
-    proxy = f"network: {{http_proxy: '{CLOSED}', https_proxy: '{CLOSED}', no_proxy: [127.0.0.1], timeout: 5}}\n"
+    proxy = f"network: {{http_proxy: '{CLOSED}', https_proxy: '{CLOSED}', no_proxy: [127.0.0.1]}}\n"
     file.write_text(text.replace("mirrors:\n", closed, 1) + proxy + tools)
     return file
 
