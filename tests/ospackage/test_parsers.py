@@ -17,7 +17,7 @@ from support.fuzz_targets import Workplace, harmless, targets
 
 NAMES = (
     "archive", "credentials", "inrelease", "keyring", "lock", "members", "packages", "paragraph", "pe", "relations",
-    "release", "settings", "size", "sources", "template", "version", "volume",
+    "release", "settings", "size", "sources", "template", "tools", "version", "volume",
 )  # fmt: skip
 # The input of each fault that fuzzing or a review found.
 FOUND = {

@@ -42,6 +42,7 @@ from os_image_composer.ospackage.lock import (
 from os_image_composer.ospackage.lock_file import parse_lock
 from os_image_composer.ospackage.lock_text import dump_lock
 from os_image_composer.ospackage.openpgp import load_keyring, verify_cleartext
+from os_image_composer.ospackage.tools_index import ToolsIndex, dump_index, parse_index
 from support.deb_repository import NOW, DebRepository, SigningKey, deb
 from support.efi_programs import efi_program
 
@@ -142,6 +143,9 @@ def targets(work: Workplace) -> dict[str, Target]:
         found = parse_lock(data.decode("utf-8", "replace"))
         assert parse_lock(dump_lock(found)) == found
 
+    def tools(data: bytes) -> None:
+        assert dump_index(parse_index(data, "test.tar")) == data
+
     def sources(data: bytes) -> None:
         work.file("etc/apt/sources.list", data)
         work.file("etc/apt/sources.list.d/a.sources", data)
@@ -204,6 +208,7 @@ def targets(work: Workplace) -> dict[str, Target]:
         ),
         "template": Target(template, (sample, b"a: &x [1, 2]\nb: {c: *x}\n"), 4096),
         "volume": Target(volume, (_volume(),), 4096),
+        "tools": Target(tools, (_tools(),)),
         "version": Target(version, (b"1:2.3~rc1-4+b1\n0:1.0", b"1\n1.0~"), 128),
     }
 
@@ -223,6 +228,12 @@ def _lock() -> bytes:
     packages = PackageSet((Transaction("t", (package,)),), (AskedGroup("t", {"a": "a"}),))
     seed = "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e"
     return dump_lock(Lock("o", "d", "x86_64", seed, 1, (repository,), {"image": packages})).encode()
+
+
+def _tools() -> bytes:
+    repository = LockedRepository("r/s", "", "s", 1, None, "cd" * 32, ("ef" * 20,))
+    package = LockedPackage("a", "1", "all", "r/s", "pool/a.x", 1, "ab" * 32, 1, False, "a 1", ("b",))
+    return dump_index(ToolsIndex.of("o", "d", "x86_64", (repository,), (package,)))
 
 
 def _tar(form: int) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -67,8 +67,8 @@ class ToolsIndex:
 
 def dump_index(index: ToolsIndex) -> bytes:
     """The one text of this index."""
-    repositories = [_named(asdict(r), left_out=("url", "valid_until")) for r in index.repositories]
-    packages = [_named(asdict(p)) for p in index.packages]
+    repositories = [_written(r, _Repository) for r in index.repositories]
+    packages = [_written(p, _Package) for p in index.packages]
     value = {
         "toolsArchiveVersion": TOOLS_ARCHIVE_VERSION,
         "os": index.os,
@@ -161,8 +161,9 @@ def _bad(what: str, cause: str) -> MetadataError:
     )
 
 
-def _named(fields: dict[str, Any], left_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    return {to_camel(key): value for key, value in fields.items() if key not in left_out}
+def _written(value: LockedPackage | LockedRepository, section: type[BaseModel]) -> dict[str, Any]:
+    """What the index says of a value of a lock: not all that a lock does."""
+    return {to_camel(name): getattr(value, name) for name in section.model_fields}
 
 
 # -- what may stand in the text: it becomes file names and arguments ---------------------------------------------
