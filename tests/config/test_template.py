@@ -174,6 +174,7 @@ def test_the_error_of_a_word_lists_what_is_allowed_and_the_nearest(marked: Marke
         (SYSTEM + "  hostname: ▸13\n", 'write it in quotes: "13"'),
         (HEAD.replace('"1.0"', "▸1.10"), 'write it in quotes: "1.10"'),
         (SYSTEM + "  users: [{name: ada, sudo: ▸yes}]\n", "write true"),
+        (SYSTEM + "  users: [{name: ada, sudo: ▸ture}]\n", "did you mean 'true'?"),
         (SYSTEM + "  ▸hostname:\n", "give it a value or remove the line"),
         (SYSTEM + "  packages: ▸openssh-server\n", None),
         (SYSTEM + "  ▸users: {name: ada}\n", None),
@@ -183,6 +184,11 @@ def test_the_error_of_a_word_lists_what_is_allowed_and_the_nearest(marked: Marke
 def test_a_value_of_the_wrong_type_is_found(marked: Marked, text: str, hint: str | None) -> None:
     finding = marked(text)
     assert (finding.reference, finding.hint) == ("wrong-type", hint)
+
+
+def test_a_shell_without_its_folder_is_told_where_shells_are(marked: Marked) -> None:
+    finding = marked(user("shell: ▸zsh"))
+    assert (finding.reference, finding.hint) == ("wrong-value", "such as '/bin/zsh'")
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,8 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "folder.yml").mkdir()
     with pytest.raises(TemplateError, match="is not a regular file"):
         read_yaml(tmp_path / "folder.yml")
+    with pytest.raises(TemplateError, match="is not a regular file"):
+        read_yaml(tmp_path)
     with pytest.raises(TemplateError, match="does not exist"):
         read_yaml(tmp_path / "absent.yml")
 

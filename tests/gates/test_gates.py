@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "os_image_composer"
+BENCHMARKS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "bench").iterdir() if path.is_file())
 SKIPPED = {".git", ".venv", "__pycache__", "workspace", "dist"}
 
 
@@ -45,11 +46,16 @@ def test_types_are_right(tmp_path: Path) -> None:
 
 
 def test_linter_finds_nothing(tmp_path: Path) -> None:
-    tool(tmp_path, "-m", "ruff", "check", "src", "tests", "scripts")
+    tool(tmp_path, "-m", "ruff", "check", "src", "tests", "scripts", *BENCHMARKS)
 
 
 def test_code_is_formatted(tmp_path: Path) -> None:
-    tool(tmp_path, "-m", "ruff", "format", "--check", "src", "tests")
+    tool(tmp_path, "-m", "ruff", "format", "--check", "src", "tests", *BENCHMARKS)
+
+
+@pytest.mark.parametrize("script", [name for name in BENCHMARKS if not name.endswith(".py")])
+def test_benchmark_starts_with_what_product_and_tests_offer_now(tmp_path: Path, script: str) -> None:
+    tool(tmp_path, script, "--help")
 
 
 def test_imports_go_one_way(tmp_path: Path) -> None:

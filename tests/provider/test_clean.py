@@ -12,7 +12,7 @@ from os_image_composer.build.inventory import inventory, note_use
 from os_image_composer.build.plan import make_plan
 from os_image_composer.build.step import Step
 from os_image_composer.config.settings import Settings, load_settings
-from os_image_composer.provider.clean import DAY, clean_cache, list_results, measure
+from os_image_composer.provider.clean import DAY, Cleaned, clean_cache, list_results, measure
 from support.engine import Write
 
 NOW = 1_700_000_000.0
@@ -55,6 +55,17 @@ def test_the_parts_of_the_cache_are_measured(settings: Settings) -> None:
     package.write_bytes(bytes(300))
     sizes = {area.name: (area.count, area.size) for area in measure(settings)}
     assert (sizes["results"], sizes["packages"], sizes["locks"]) == ((1, 2000), (1, 300), (0, 0))
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_is_removed_is_not_said_to_be_kept(settings: Settings, dry_run: bool) -> None:
+    package = settings.cache_dir / "packages" / "sha256" / "aa" / "aaaa"
+    package.parent.mkdir(parents=True)
+    package.write_bytes(bytes(300))
+    said = clean_cache(settings, downloads=True, dry_run=dry_run)
+    assert said == Cleaned((settings.cache_dir / "packages",), ())
+    assert package.exists() == dry_run
+    assert clean_cache(settings, downloads=False).kept == (settings.cache_dir / "packages",)
 
 
 def test_only_what_no_build_used_for_so_long_goes(settings: Settings) -> None:

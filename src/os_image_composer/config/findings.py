@@ -145,7 +145,7 @@ def _wrong_type(node: Node | None, wanted: str, path: str, origin: Origin) -> Fi
     elif isinstance(node, ScalarNode) and wanted == "true or false":
         words = {"yes": "true", "on": "true", "no": "false", "off": "false"}
         meant = words.get(node.text.casefold())
-        hint_text = f"write {meant}" if meant else None
+        hint_text = f"write {meant}" if meant else did_you_mean(node.text, ("true", "false"))
     if path.endswith("password"):
         hint_text = "write it in quotes" if hint_text else None
     return Finding("wrong-type", f"'{path}' must be {wanted}", origin, hint_text)

@@ -177,6 +177,8 @@ def field_path(value: str) -> str:
 
 def program(value: str) -> str:
     """The path of a program, as passwd(5) names a login shell."""
+    if value and "/" not in value:
+        raise wrong("wrong-value", f"'{value}' is not an absolute path", f"such as '/bin/{value}'")
     return image_file(field_path(value))
 
 

@@ -131,12 +131,12 @@ def _read_text(path: Path, failure: type[ComposerError]) -> str:
     def refuse(reference: str, message: str, hint: str | None = None) -> ComposerError:
         return _failed(failure, Finding(reference, message, start, hint))
 
-    if path.suffix not in SUFFIXES:
-        raise refuse("not-yaml-file", f"'{path.name}' does not end in .yml or .yaml")
     try:
         if not path.is_file():
             kind = "is not a regular file" if path.exists() else "does not exist"
             raise refuse("no-such-file", f"'{path}' {kind}")
+        if path.suffix not in SUFFIXES:
+            raise refuse("not-yaml-file", f"'{path.name}' does not end in .yml or .yaml")
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
     except OSError as error:

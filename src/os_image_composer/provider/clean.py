@@ -101,16 +101,16 @@ def clean_cache(
         return _clean_unused(settings, sandbox, now - unused * DAY, downloads=downloads, dry_run=dry_run)
     layers = [settings.cache_dir / name for name in _LAYERS]
     fetched = [settings.cache_dir / name for name in _FETCHED] if downloads else []
+    fetched = [path for path in fetched if any((path / name).is_dir() for name in _OWN)]
     layers = [path for path in layers if (path / "results").is_dir()]
     removed = [path for path in (*layers, *fetched) if path.exists()]
     if not dry_run:
         sandbox.remove(layers)
-        for path in [path for path in fetched if path.is_dir()]:
+        for path in fetched:
             _remove_fetched(path)
         (settings.cache_dir / "published.json").unlink(missing_ok=True)
     known = [settings.cache_dir / name for name in (*_FETCHED, "locks")]
-    gone = removed if dry_run else []
-    return Cleaned(tuple(removed), tuple(path for path in known if path.exists() and path not in gone))
+    return Cleaned(tuple(removed), tuple(path for path in known if path.exists() and path not in removed))
 
 
 def _clean_unused(settings: Settings, sandbox: Sandbox, before: float, *, downloads: bool, dry_run: bool) -> Cleaned:
