@@ -144,7 +144,7 @@ def _bill(
         arch=spec.target.arch,
         seed=lock.seed,
         source_date_epoch=lock.source_date_epoch,
-        packages=declared_packages(lock),
+        packages=declared_packages(lock, distribution),
     )
     return licences, Step(BILL, action, (*all_of("lower", [*layers, configured]), Input("licences", licences.name)))
 
