@@ -116,8 +116,10 @@ def content_key(step: Step, digests: tuple[str, ...], engine: str) -> str:
 
 
 def is_of(step: Step, result: Result, engine: str) -> bool:
-    """Whether a result that the store has is one of this step: what its record says it was made from must give the key
-    that it lies under. One that was moved, or that another id leads to, is not."""
+    """Whether a result that the store has is one of this step: of its kind, and what its record says it was made from
+    gives the key that it lies under. One that was moved, or that another id leads to, is not."""
+    if result.kind is not step.action.result:
+        return False
     return len(result.made_from) == len(step.inputs) and content_key(step, result.made_from, engine) == result.key
 
 
