@@ -155,7 +155,10 @@ def _append(name: str, text: str) -> Callable[[Path], object]:
 def _packages(lock: Lock, change: Callable[[LockedPackage], LockedPackage]) -> Lock:
     """Every package of every set, changed."""
     sets = {
-        name: PackageSet(tuple(replace(t, packages=tuple(map(change, t.packages))) for t in packages.transactions))
+        name: replace(
+            packages,
+            transactions=tuple(replace(t, packages=tuple(map(change, t.packages))) for t in packages.transactions),
+        )
         for name, packages in lock.sets.items()
     }
     return replace(lock, sets=sets)
@@ -178,6 +181,13 @@ def repository(**fields: object) -> ChangeLock:
     return lambda lock: replace(
         lock,
         repositories=tuple(dataclasses.replace(r, **fields) for r in lock.repositories),  # type: ignore[arg-type]
+    )
+
+
+def package_sets(**fields: object) -> ChangeLock:
+    return lambda lock: replace(
+        lock,
+        sets={name: dataclasses.replace(p, **fields) for name, p in lock.sets.items()},  # type: ignore[arg-type]
     )
 
 
@@ -440,6 +450,12 @@ LOCK_ROWS = {
     "valid_until": Change(NOTHING, lock=repository(valid_until=1)),
     "metadata_sha256": Change(NOTHING, lock=repository(metadata_sha256="ab" * 32)),
     "signers": Change(NOTHING, lock=repository(signers=("AB" * 20,))),
+    "family": Change(NOTHING, lock=repository(family="other")),
+    "components": Change(NOTHING, lock=repository(components=("contrib",))),
+    "priority": Change(NOTHING, lock=repository(priority=7)),
+    "asked": Change(NOTHING, lock=package_sets(asked=())),
+    "roots": Change(NOTHING, lock=package_sets(roots=("jq",))),
+    "weak_dependencies": Change(NOTHING, lock=package_sets(weak_dependencies=True)),
 }
 
 # Where the other family differs: its environment is unpacked first, and nothing is essential.
@@ -712,10 +728,10 @@ def test_every_field_of_the_distributions_data_has_a_row() -> None:
 
 
 def test_every_field_of_the_lock_has_a_row() -> None:
-    fields = {f.name for kind in (Lock, LockedPackage, LockedRepository) for f in dataclasses.fields(kind)}
+    fields = {f.name for kind in (Lock, LockedPackage, LockedRepository, PackageSet) for f in dataclasses.fields(kind)}
     # What they are in, not what they say: another target, the lists themselves; which are essential decides where a
     # package is installed, and its place is a step's option.
-    fields -= {"os", "dist", "repositories", "sets", "essential"}
+    fields -= {"os", "dist", "repositories", "sets", "transactions", "essential"}
     assert fields <= {name.split()[0] for name in LOCK_ROWS}
 
 

@@ -18,6 +18,8 @@ from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.settings import load_settings
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.ospackage.lock import Lock
+from os_image_composer.provider.lock_choice import ANY_LOCK, ChosenLock, LockChoice
+from os_image_composer.provider.locking import Locking
 from os_image_composer.provider.provider import Provider
 from os_image_composer.provider.services import Services
 from support.deb_repository import NOW
@@ -27,13 +29,16 @@ from support.small_archive import SmallArchive
 ChangeLock = Callable[[Lock], Lock]
 
 
-class _WithLock(Provider):
-    """A provider whose lock somebody has changed."""
+class _Changing(Locking):
+    """Gives a lock as somebody has changed it."""
 
-    change: ChangeLock = staticmethod(lambda lock: lock)
+    def __init__(self, own: Locking, change: ChangeLock) -> None:
+        self.own = own
+        self.change = change
 
-    def lock(self, spec: ImageSpec, *, refresh: bool = False) -> Lock:
-        return self.change(super().lock(spec, refresh=refresh))
+    def choose(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> ChosenLock:
+        chosen = self.own.choose(spec, choice)
+        return replace(chosen, lock=self.change(chosen.lock))
 
 
 def planned(archive: SmallArchive, template: Path, data: Path | None = None, change: ChangeLock | None = None) -> Plan:
@@ -41,10 +46,10 @@ def planned(archive: SmallArchive, template: Path, data: Path | None = None, cha
     settings = load_settings(archive.settings, {"HOME": str(archive.root)}, archive.root)
     settings = replace(settings, config_dir=data or settings.config_dir)
     spec = load_image_spec(template, settings.config_dir)
-    provider = _WithLock(spec.target, Services(settings, FixedClock(NOW + 60), silent))
-    if change is not None:
-        provider.change = change
+    provider = Provider(spec.target, Services(settings, FixedClock(NOW + 60), silent))
     provider.init()
+    if change is not None:
+        provider.locking = _Changing(provider.locking, change)
     return provider.pre_process(spec).plan
 
 
