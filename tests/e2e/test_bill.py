@@ -55,7 +55,7 @@ def test_every_package_has_its_file_and_most_a_licence(built: Workshop) -> None:
     packages: list[dict[str, Any]] = json.loads(beside(built, "spdx.json").read_text())["packages"][1:]
     locked = {p["name"]: p["sha256"] for p in json.loads(beside(built, "manifest.json").read_text())["packages"]}
     assert {p["name"]: p["checksums"][0]["checksumValue"] for p in packages} == locked
-    assert all(p["downloadLocation"].endswith(".deb") and p["supplier"] for p in packages)
+    assert all(p["packageFileName"].endswith(".deb") and p["supplier"] for p in packages)
     assert sum(p["licenseDeclared"] != "NOASSERTION" for p in packages) > 0.8 * len(packages)
 
 

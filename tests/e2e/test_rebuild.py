@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.build.canonical import sha256_file
-from os_image_composer.chroot.job import Tree, WriteFile
+from os_image_composer.chroot.job import Job, Remove, Tree, WriteFile
 from support.commands import told
 from support.workshop import CHECKOUT, TEMPLATE, Workshop
 
@@ -116,6 +116,39 @@ def test_damaged_layer_in_the_store_is_reported_and_made_again(built: Workshop) 
     built.sandbox().edit(Tree(upper=layer), [WriteFile("/etc/hostname", b"tampered\n")])
     built.image().unlink()
     (built.cache / "published.json").unlink()
+    after = told(built.run("build", "--json-events", str(TEMPLATE)))
+    assert sorted(after.ran) == ["disk", "os-configuration"]
+    assert [w for w in after.warnings if "os-configuration" in w]
+    assert after.sha256 == before.sha256
+
+
+def test_layer_without_a_file_and_boot_files_cut_short_never_reach_an_image(built: Workshop) -> None:
+    before = told(built.run("build", "--json-events", str(TEMPLATE)))
+    results = built.results()
+    layer, boot = results["os-configuration"].content, results["boot"].content
+    assert layer is not None and boot is not None
+    built.sandbox().edit(Tree(upper=layer), [Remove("etc/hostname")])
+    os.truncate(boot / "linux.efi", 1 << 20)
+    built.image().unlink()
+    (built.cache / "published.json").unlink()
+    after = told(built.run("build", "--json-events", str(TEMPLATE)))
+    assert sorted(after.ran) == ["boot", "disk", "os-configuration"]
+    assert {w.partition(" step ")[2].split()[0] for w in after.warnings if "was damaged" in w} == {
+        "os-configuration",
+        "boot",
+    }
+    assert after.sha256 == before.sha256
+
+
+def test_owner_changed_behind_the_stores_back_never_reaches_an_image(built: Workshop) -> None:
+    """Sizes and times are as they were; only who reads the whole layer sees it."""
+    before = told(built.run("build", "--json-events", str(TEMPLATE)))
+    (layer,) = built.layers("os-configuration")
+    tree = Tree(built.layers("essential"), layer)
+    done = built.sandbox().run(Job(tree, ("chown", "7", "/etc/hostname")))
+    assert done.status == 0
+    (built.cache / "published.json").write_text('{"half": ')
+    built.image().unlink()
     after = told(built.run("build", "--json-events", str(TEMPLATE)))
     assert sorted(after.ran) == ["disk", "os-configuration"]
     assert [w for w in after.warnings if "os-configuration" in w]

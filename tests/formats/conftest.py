@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from support.efi_programs import efi_program
-from support.small_images import made, sample_tree
+from support.efi_programs import efi_program, signature_blob
+from support.small_images import sample_tree
 
 
 @pytest.fixture(scope="session")
@@ -16,18 +16,7 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def signature(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A PKCS #7 signature by a key that is made here and thrown away."""
-    folder = tmp_path_factory.mktemp("signer")
-    key, certificate, text = folder / "key.pem", folder / "certificate.pem", folder / "text"
-    subject = "/O=Sample Works/CN=Sample Signer ä"
-    made(
-        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8"),
-        *("-days", "2", "-subj", subject, "-keyout", str(key), "-out", str(certificate)),
-    )
-    text.write_bytes(b"signed")
-    return made(
-        *("openssl", "smime", "-sign", "-binary", "-in", str(text), "-signer", str(certificate), "-inkey", str(key)),
-        *("-outform", "DER"),
-    ).stdout
+    return signature_blob(tmp_path_factory.mktemp("signer"))
 
 
 @pytest.fixture(scope="session")

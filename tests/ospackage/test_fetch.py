@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -186,6 +188,53 @@ def test_changed_cached_file_is_refused_and_fetched_again(
     events = fetch(wanted, cache, transport)
     assert [e.level for e in events if isinstance(e, Note)] == ["warning"]
     assert cache.verified(wanted.sha256, wanted.size)
+
+
+def _linked(path: Path) -> None:
+    """The very file, at another place."""
+    path.rename(path.with_name("elsewhere"))
+    path.symlink_to("elsewhere")
+
+
+def _flipped(path: Path) -> None:
+    data = path.read_bytes()
+    path.chmod(0o644)
+    path.write_bytes(data[:1000] + bytes([data[1000] ^ 1]) + data[1001:])
+
+
+def _resized(path: Path, size: int) -> None:
+    path.chmod(0o644)
+    os.truncate(path, size)
+
+
+def _nowhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("gone")
+
+
+_DAMAGES: dict[str, Callable[[Path], object]] = {
+    "flipped": _flipped,
+    "truncated": lambda path: _resized(path, 1000),
+    "empty": lambda path: _resized(path, 0),
+    "longer": lambda path: _resized(path, path.stat().st_size + 1),
+    "a link to the same": _linked,
+    "a link to nothing": _nowhere,
+    "missing": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", _DAMAGES)
+def test_damaged_cached_package_is_told_and_fetched_again(
+    damage: str, wanted: Wanted, cache: PackageCache, transport: HttpTransport
+) -> None:
+    fetch(wanted, cache, transport)
+    path = cache.path(wanted.sha256)
+    good = path.read_bytes()
+    _DAMAGES[damage](path)
+    events = fetch(wanted, cache, transport)
+    told = [event for event in events if isinstance(event, Note) and "is not what was put there" in event.message]
+    assert len(told) == (0 if damage == "missing" else 1)
+    assert not path.is_symlink() and path.read_bytes() == good
 
 
 def test_cache_that_cannot_be_made_says_so(tmp_path: Path, wanted: Wanted, transport: HttpTransport) -> None:

@@ -29,7 +29,8 @@ def component(name: str, **more: Any) -> Component:
         "homepage": "https://example.org/",
         "licence": "MIT AND (ISC OR LicenseRef-odd-12345678)",
         "sha256": "0" * 64,
-        "url": f"https://mirror.example/{name}.deb",
+        "path": f"pool/main/{name}_2.0~rc1+b1_amd64.deb",
+        "url": None,
         "depends": (),
     }
     return Component(**values | more)
@@ -38,8 +39,13 @@ def component(name: str, **more: Any) -> Component:
 @pytest.fixture
 def bill() -> Bill:
     base = component("libstdc++6")
-    bare = component("bare", supplier=None, homepage=None, licence=None, sha256=None, url=None)
-    user = component("user", depends=(base.purl,), supplier=Supplier("Ann Other (at work)", None))
+    bare = component("bare", supplier=None, homepage=None, licence=None, sha256=None, path=None)
+    user = component(
+        "user",
+        depends=(base.purl,),
+        supplier=Supplier("Ann Other (at work)", None),
+        url="https://vendor.example/pool/main/user_2.0~rc1+b1_amd64.deb",
+    )
     return Bill(
         image="sample",
         version="1.0",

@@ -16,9 +16,10 @@ from os_image_composer.cli.main import run
 from os_image_composer.errors import ImageError, UsageError
 from os_image_composer.report.compare import compare
 from os_image_composer.report.differences import Area
+from support.efi_programs import efi_program, signature_blob
 from support.small_images import MIB, ext_image, fat_image, made
 
-from .conftest import assemble, esp_files, root_files
+from .conftest import CMDLINE, assemble, esp_files, root_files
 
 ESP, ROOT = 1 * MIB, 25 * MIB
 Plant = Callable[[Path], None]
@@ -35,6 +36,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / name).write_bytes(content)
     (root / "second-name").hardlink_to(root / "shared")
     (root / "link").symlink_to("where-the-link-leads")
+    (root / "long-link").symlink_to("a-name/" * 20 + "the-end-of-the-link")  # longer than an inode has room for
     (root / "folder" / "inside").mkdir(parents=True)
     (root / "folder" / "inside" / "file").write_bytes(b"x")
     os.mkfifo(root / "pipe")
@@ -116,6 +118,12 @@ def with_acl(disk: Path) -> None:
     in_root(f"ea_set -f {acl} plain system.posix_acl_access")(disk)
 
 
+def with_capability(disk: Path) -> None:
+    value = disk.with_name("capability")
+    value.write_bytes(bytes.fromhex(NET_RAW.replace("00200000", "00300000", 1)))
+    in_root(f"ea_set -f {value} tool security.capability")(disk)
+
+
 def with_super_block(plant: Plant) -> Plant:
     """Tools note in it when they wrote; here only what was asked for may differ."""
 
@@ -129,6 +137,51 @@ def with_super_block(plant: Plant) -> Plant:
             stream.write(written.to_bytes(4, "little"))
 
     return whole
+
+
+def with_uki(sections: dict[str, bytes], certificate: bytes = b"") -> Plant:
+    """The UKI made anew with other sections, and written at the time at which the old one was."""
+
+    def plant(disk: Path) -> None:
+        own = {".osrel": b"ID=sample\n", ".cmdline": CMDLINE.encode() + b"\0", ".uname": b"6.1.0-9"}
+        uki = disk.with_name("uki")
+        uki.write_bytes(efi_program({**own, ".linux": b"k" * 900, **sections}, certificate=certificate))
+        times = entry(disk, b"SAMPLE  EFI")
+        with_mtools("mcopy", "-o", str(uki), "::EFI/Linux/sample.efi")(disk)
+        place, now = entry(disk, b"SAMPLE  EFI")
+        with disk.open("r+b") as stream:
+            stream.seek(place)
+            # Times from byte 13 to 19 and 22 to 25; between and behind them is where the file begins, and its size.
+            stream.write(now[:13] + times[1][13:20] + now[20:22] + times[1][22:26] + now[26:])
+
+    return plant
+
+
+def entry(disk: Path, name: bytes) -> tuple[int, bytes]:
+    """Where the ESP's folder says something of a file, and what (FAT specification, "Directory Structure")."""
+    data = disk.read_bytes()
+    place = data.find(name, ESP, ROOT)
+    assert place > 0
+    return place, data[place : place + 32]
+
+
+def signed(disk: Path) -> None:
+    with_uki({}, signature_blob(disk.parent))(disk)
+
+
+def with_table(*argv: str, stdin: str) -> Plant:
+    return lambda disk: void(made("sfdisk", "-q", *argv, str(disk), stdin=stdin.encode()))
+
+
+def at_name(name: bytes, offset: int) -> Plant:
+    """A bit of what the ESP says of a file, so many bytes from its short name on."""
+    return lambda disk: at_byte(entry(disk, name)[0] + offset)(disk)
+
+
+def in_place_of_holes(disk: Path) -> None:
+    data = disk.read_bytes()
+    disk.unlink()
+    disk.write_bytes(data)
 
 
 def longer(disk: Path) -> None:
@@ -146,6 +199,7 @@ def file(where: str, *kinds: str) -> Found:
     return {("file", where, kind) for kind in kinds}
 
 
+LOADER = "partition 1:/loader/loader.conf"
 UKI = "partition 1:/EFI/Linux/sample.efi"
 OTHER_UUID = "11111111-2222-4333-8444-555555555555"
 CASES = {
@@ -240,15 +294,61 @@ CASES = {
     "a missing file of the ESP": Case(
         with_mtools("mdel", "::loader/loader.conf"), {("boot", "partition 1:/loader/loader.conf", "missing")}
     ),
+    "a section more in the UKI": Case(with_uki({".initrd": b"i" * 700}), {("boot", UKI, "section .initrd")}),
+    "the UKI's kernel release": Case(
+        with_uki({".uname": b"6.1.0-8"}), {("boot", UKI, "kernel-release"), ("boot", UKI, "program")}
+    ),
+    "a signature of the UKI": Case(signed, {("boot", UKI, "signature")}),
+    "another name of a boot file": Case(
+        with_mtools("mren", "::EFI/Linux/sample.efi", "other.efi"),
+        {("boot", UKI, "missing"), ("boot", UKI.replace("sample", "other"), "missing")},
+    ),
+    "a boot file's time": Case(at_name(b"LOADER~1CON", 22), {("boot", LOADER, "mtime")}),
+    "a boot file's time of making": Case(at_name(b"LOADER~1CON", 14), {("partition", "partition 1 (esp)", "bytes")}),
+    "a boot file that is hidden": Case(at_name(b"LOADER~1CON", 11), {("partition", "partition 1 (esp)", "bytes")}),
+    "a SELinux label": Case(in_root("ea_set tool security.selinux bin_t"), file("/tool", "attribute")),
+    "a capability's value": Case(with_capability, file("/tool", "capability")),
+    "a long link's target": Case(
+        in_bytes(b"the-end-of-the-link", b"the-End-of-the-link"), file("/long-link", "target")
+    ),
+    "a sticky bit": Case(in_root("sif folder mode 041755"), file("/folder", "mode")),
+    "another package": Case(
+        in_bytes(b"Package: base\n", b"Package: bass\n"),
+        {("package", "base:amd64", "missing"), ("package", "bass:amd64", "missing")}
+        | file("/var/lib/dpkg/status", "content"),
+    ),
+    "a package's architecture": Case(
+        in_bytes(b"Architecture: amd64\nVersion: 1", b"Architecture: arm64\nVersion: 1"),
+        {("package", "base:amd64", "missing"), ("package", "base:arm64", "missing")}
+        | file("/var/lib/dpkg/status", "content"),
+    ),
+    "a partition's size": Case(  # its file system does not fit any more
+        with_table("-N", "2", stdin="25MiB, 7MiB"),
+        {("partition", "partition 2", "size"), ("filesystem", "partition 2 (root)", "unreadable")},
+    ),
+    "a partition more": Case(
+        with_table("-a", stdin="start=67584, size=100, type=L"), {("partition", "partition 3", "missing")}
+    ),
+    "a filesystem's features": Case(
+        with_ext("tune2fs", "-O", "^large_file"), {("filesystem", "partition 2 (root)", "features")}
+    ),
+    "what a filesystem keeps for root": Case(
+        with_super_block(with_ext("tune2fs", "-r", "77")), {("partition", "partition 2 (root)", "bytes")}
+    ),
     "a folder more on the ESP": Case(with_mtools("mmd", "::EFI/BOOT"), {("boot", "partition 1:/EFI/BOOT", "missing")}),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_planted_difference_is_found_and_nothing_else(name: str, original: Path, copy: Path) -> None:
+def test_a_planted_difference_is_found_and_nothing_else(
+    name: str, original: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     CASES[name].plant(copy)
     assert found(original, copy) == CASES[name].expected
-    assert found(copy, original) == CASES[name].expected
+    assert run(["compare", "--json", str(copy), str(original)]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert {(d["area"], d["where"], d["kind"]) for d in told["differences"]} == CASES[name].expected
+    assert len(told["differences"]) == len(CASES[name].expected) and told["more"] == 0 and not told["equal"]
 
 
 def test_several_differences_hide_none_of_them(original: Path, copy: Path) -> None:
@@ -264,6 +364,9 @@ def test_several_differences_hide_none_of_them(original: Path, copy: Path) -> No
 def test_equal_images_have_no_difference(original: Path, copy: Path) -> None:
     assert compare(original, copy).equal
     assert compare(original, original).equal
+    in_place_of_holes(copy)
+    assert copy.stat().st_blocks > original.stat().st_blocks
+    assert compare(original, copy).equal
 
 
 def test_values_are_told_in_words_of_the_tools_that_people_know(original: Path, copy: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from pathlib import Path
+
+from support.small_images import made
 
 
 def efi_program(
@@ -34,3 +37,18 @@ def efi_program(
     dos = b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40)
     coff = b"PE\0\0" + struct.pack("<HH12xH2x", 0x8664, count, len(optional))
     return (dos + coff + optional + rows).ljust(offset, b"\0") + body + table
+
+
+def signature_blob(folder: Path) -> bytes:
+    """A PKCS #7 signature by a key that is made here and thrown away."""
+    key, certificate, text = folder / "key.pem", folder / "certificate.pem", folder / "text"
+    subject = "/O=Sample Works/CN=Sample Signer ä"
+    made(
+        *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-utf8"),
+        *("-days", "2", "-subj", subject, "-keyout", str(key), "-out", str(certificate)),
+    )
+    text.write_bytes(b"signed")
+    return made(
+        *("openssl", "smime", "-sign", "-binary", "-in", str(text), "-signer", str(certificate), "-inkey", str(key)),
+        *("-outform", "DER"),
+    ).stdout

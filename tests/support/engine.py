@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from os_image_composer.build.clock import SystemClock
-from os_image_composer.build.events import Event, StepStarted
+from os_image_composer.build.events import Event, Note, StepStarted
 from os_image_composer.build.execute import Execution, Outcome
 from os_image_composer.build.plan import Plan
 from os_image_composer.build.shelf import Shelf
 from os_image_composer.build.step import Kind, Work
-from os_image_composer.build.store import Store
+from os_image_composer.build.store import Store, Trees
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PlainTrees:
 
     def fingerprint(self, paths: Sequence[Path]) -> tuple[str, ...]:
         return tuple(
-            str(sorted((str(f.relative_to(p)), f.stat().st_size, f.stat().st_mtime_ns) for f in p.rglob("*")))
+            str(sorted((str(f.relative_to(p)), f.lstat().st_size, f.lstat().st_mtime_ns) for f in p.rglob("*")))
             for p in paths
         )
 
@@ -82,10 +82,17 @@ class Bench:
     notes: list[Event] = field(default_factory=list)
     why: dict[str, str] = field(default_factory=dict)
     stopped: bool = False
+    trees: Trees = field(default_factory=PlainTrees)
+    services: Any = None
 
     @property
     def store(self) -> Store:
-        return Store(self.root / "store", PlainTrees(), 0, self.root / "store" / "tmp")
+        return Store(self.root / "store", self.trees, 0, self.root / "store" / "tmp")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the last build warned of."""
+        return [event.message for event in self.notes if isinstance(event, Note) and event.level == "warning"]
 
     def layer(self, step_id: str) -> Path:
         """Where the store has the layer of a step."""
@@ -111,12 +118,12 @@ class Bench:
             shelf.note(shelf.wanted, outcome.final.digest)
         return outcome
 
-    def execution(self, plan: Plan, staging: Path, wanted: Sequence[str] = ()) -> Execution[None]:
+    def execution(self, plan: Plan, staging: Path, wanted: Sequence[str] = ()) -> Execution[Any]:
         """A run of `plan` that has not begun."""
         return Execution(
             plan,
             self.store,
-            None,
+            self.services,
             self.shelf(staging),
             listener=self._hear,
             clock=SystemClock(),

@@ -33,6 +33,7 @@ class Described:
     depends: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
+    recommends: tuple[str, ...] = ()
     mebibytes: float = 0.1  # when it is installed
     built: int = 1  # in seconds since the epoch, where the family's metadata says so
 
@@ -97,9 +98,11 @@ class SmallData:
                 requires=package.depends,
                 conflicts=package.conflicts,
                 provides=package.provides,
+                recommends=package.recommends,
                 tags={1006: (INT32, [package.built]), 1009: (INT32, [int(package.mebibytes * (1 << 20))])},
             )
-        relations = {"depends": package.depends, "conflicts": package.conflicts, "provides": package.provides}
+        kinds = ("depends", "conflicts", "provides", "recommends")
+        relations: dict[str, tuple[str, ...]] = {kind: getattr(package, kind) for kind in kinds}
         fields: dict[str, Any] = {key: ", ".join(names) for key, names in relations.items() if names}
         fields["installed_size"] = str(int(package.mebibytes * 1024))
         if package.name in _ESSENTIAL:

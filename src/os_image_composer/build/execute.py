@@ -7,12 +7,13 @@ the rebuild there.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
 import shutil
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,7 @@ from os_image_composer.build.explain import explain
 from os_image_composer.build.inventory import note_use
 from os_image_composer.build.plan import Plan, PlannedStep
 from os_image_composer.build.shelf import Shelf
-from os_image_composer.build.step import Kind, Result, S, Step, Work, content_key
+from os_image_composer.build.step import Kind, Result, S, Step, Work, content_key, is_of
 from os_image_composer.build.store import Store
 from os_image_composer.errors import ComposerError, StepError
 
@@ -108,6 +109,10 @@ class Execution(Generic[S]):
     def run(self) -> Outcome:
         """Make the final step's result. Raises ComposerError of the first step that fails; finished steps stay."""
         self.store.scratch.sweep()
+        with _usual_umask():
+            return self._run_all()
+
+    def _run_all(self) -> Outcome:
         for _ in range(3):
             progress = _Progress()
             try:
@@ -165,7 +170,9 @@ class Execution(Generic[S]):
 
     def _known(self, step: PlannedStep) -> Result | None:
         found = self.store.by_id(step.id)
-        if found is not None and found.kind is Kind.ARTIFACT and not self.shelf.find(found.digest, found.size):
+        if found is None or not is_of(step.step, found, self.plan.engine):
+            return None  # what lies there, if anything does, is looked at once more by its key
+        if found.kind is Kind.ARTIFACT and not self.shelf.find(found.digest, found.size):
             return None
         return found
 
@@ -178,13 +185,13 @@ class Execution(Generic[S]):
         with self.store.running(found.key):
             now = self.store.by_key(found.key)
             if now is not None and bad([now]):
-                self._discard(name, now)
+                self._discard(name, now.key)
 
-    def _discard(self, name: str, found: Result) -> None:
-        """The lock of its key is held."""
-        self._verified.discard(found.key)
+    def _discard(self, name: str, key: str) -> None:
+        """The lock of the key is held."""
+        self._verified.discard(key)
         self.listener(Note("warning", f"the stored result of step {name} was damaged; it is made again"))
-        self.store.discard(found.key)
+        self.store.discard(key)
 
     @staticmethod
     def _ready(step: PlannedStep, progress: _Progress) -> bool:
@@ -198,10 +205,11 @@ class Execution(Generic[S]):
         started = self.clock.elapsed()
         with self.store.running(key):
             found = self.store.by_key(key)
-            if found is not None and found.kind is Kind.ARTIFACT and not self.shelf.find(found.digest, found.size):
+            of_another = found is not None and not is_of(step, found, self.plan.engine)
+            if of_another or self.store.unusable(key) or (found is not None and not self._sound(found)):
+                self._discard(step.name, key)
                 found = None
-            if found is not None and not self._sound(found):
-                self._discard(step.name, found)
+            if found is not None and found.kind is Kind.ARTIFACT and not self.shelf.find(found.digest, found.size):
                 found = None
             if found is not None:
                 self.store.link(planned.id, key)
@@ -313,6 +321,17 @@ class Execution(Generic[S]):
         return Outcome(final, image, reports, {name: progress.results[name] for name in self.wanted})
 
 
+@contextlib.contextmanager
+def _usual_umask() -> Iterator[None]:
+    """What a step writes, and what is mounted for it, has the modes that it has for everybody: programs inside that
+    are not root must be able to read it, and must be so whoever builds. The cache is closed to others as a whole."""
+    before = os.umask(0o022)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def forecast(plan: Plan, store: Store, shelf: Shelf) -> tuple[Forecast, ...]:
     """What a build of `plan` would do, step by step, without doing it."""
     reasons = explain(plan, store.last_plan(plan.name))
@@ -324,6 +343,8 @@ def forecast(plan: Plan, store: Store, shelf: Shelf) -> tuple[Forecast, ...]:
         whole = [r for r in inputs if r is not None]
         if found is None and len(whole) == len(inputs):
             found = store.by_key(content_key(planned.step, tuple(r.digest for r in whole), plan.engine))
+        if found is not None and not is_of(planned.step, found, plan.engine):
+            found = None
         if found is not None and found.kind is Kind.ARTIFACT and not shelf.find(found.digest, found.size):
             found = None
         if found is not None:

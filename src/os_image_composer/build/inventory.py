@@ -37,7 +37,7 @@ def inventory(root: Path) -> tuple[Kept, ...]:
 def note_use(root: Path, plan: Plan, now: float) -> None:
     """Remember that a build of `plan` rests on these results, also on those that it did not have to look at."""
     for step in plan:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             key = (root / "ids" / step.id).read_text()
             os.utime(root / "results" / key / "record.json", (now, now))
 
@@ -45,7 +45,7 @@ def note_use(root: Path, plan: Plan, now: float) -> None:
 def forget(root: Path, keys: frozenset[str]) -> None:
     """Drop what leads to results that are gone."""
     for link in (root / "ids").glob("*"):
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             if link.read_text() in keys:
                 link.unlink()
 

@@ -1,7 +1,8 @@
 """Where finished images lie: the store keeps an image's digest, the user keeps its bytes.
 
-`published.json` in the store remembers size and time of every file that was published, so that an unchanged one is
-known again without reading it, and one that lies elsewhere can be copied instead of built.
+`published.json` in the store remembers size and times of every file that was published, so that an unchanged one is
+known again without reading it, and one that lies elsewhere can be copied instead of built. The time of the last change
+of status counts too: whoever writes into a file can give it any other time, and not that one.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ class Shelf:
                 status = path.stat()
                 if status.st_size != size:
                     continue
-                if any(e["mtime_ns"] == status.st_mtime_ns and e["size"] == size for e in known):
+                if _times(status) in [(e.get("mtime_ns"), e.get("ctime_ns")) for e in known]:
                     return path
-                if path == self.wanted and sha256_file(path) == sha256:
+                if sha256_file(path) == sha256:
                     self.note(path, sha256)
                     return path
         return None
@@ -49,18 +50,30 @@ class Shelf:
         with locked(self.index.with_suffix(".lock")):
             entries = self._read()
             places = [e for e in entries.get(sha256, []) if e["path"] != str(path)]
-            places.insert(0, {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns})
+            mtime, ctime = _times(status)
+            places.insert(0, {"path": str(path), "size": status.st_size, "mtime_ns": mtime, "ctime_ns": ctime})
             entries[sha256] = places[:8]
             temporary = self.index.with_name(f".{self.index.name}.{secrets.token_hex(4)}")
             temporary.write_text(json.dumps(entries, indent=1, sort_keys=True))
             temporary.replace(self.index)
 
     def _read(self) -> dict[str, list[dict[str, int | str]]]:
+        """What is damaged counts as not there: the image is then known by its bytes, or made again."""
         try:
             value = json.loads(self.index.read_text())
-            return value if isinstance(value, dict) else {}
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError):
             return {}
+        if not isinstance(value, dict):
+            return {}
+        return {
+            digest: [e for e in places if isinstance(e, dict) and isinstance(e.get("path"), str)]
+            for digest, places in value.items()
+            if isinstance(places, list)
+        }
+
+
+def _times(status: os.stat_result) -> tuple[int, int]:
+    return status.st_mtime_ns, status.st_ctime_ns
 
 
 _BLOCK = 1 << 20

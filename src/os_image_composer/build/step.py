@@ -38,7 +38,7 @@ class Input:
 class Result:
     """What the store has of a finished step. `digest` names the content, `key` the step and its inputs' content.
     `content` is a layer, a folder of files, or None for an artifact, of which `size` (bytes) is kept. `clamp` (seconds
-    since the epoch) is the latest time that counts in `digest`."""
+    since the epoch) is the latest time that counts in `digest`; `made_from` are the digests of the inputs."""
 
     key: str
     kind: Kind
@@ -47,6 +47,7 @@ class Result:
     fingerprint: str = ""
     size: int = 0
     clamp: int = 0
+    made_from: tuple[str, ...] = ()
 
 
 class Work(Generic[S]):
@@ -112,6 +113,14 @@ def content_key(step: Step, digests: tuple[str, ...], engine: str) -> str:
     """As `step_id`, over the digests of the inputs' contents: equal keys mean equal work, even where an input was
     made again in another way."""
     return _hash(step, digests, engine)
+
+
+def is_of(step: Step, result: Result, engine: str) -> bool:
+    """Whether a result that the store has is one of this step: of its kind, and what its record says it was made from
+    gives the key that it lies under. One that was moved, or that another id leads to, is not."""
+    if result.kind is not step.action.result:
+        return False
+    return len(result.made_from) == len(step.inputs) and content_key(step, result.made_from, engine) == result.key
 
 
 def _hash(step: Step, inputs: tuple[str, ...], engine: str) -> str:

@@ -17,6 +17,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from os_image_composer.build.plan import Plan
 from os_image_composer.build.scratch import Scratch
 from os_image_composer.build.step import Kind, Result
 from os_image_composer.errors import StoreError
+
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class Digest(Protocol):
@@ -101,23 +104,23 @@ class Store:
 
     def by_id(self, step_id: str) -> Result | None:
         """The result that an id of a plan stands for, without a check of its content."""
-        link = self.root / "ids" / step_id
-        try:
-            return self.by_key(link.read_text())
-        except FileNotFoundError:
-            return None
+        with contextlib.suppress(OSError, ValueError):
+            return self.by_key((self.root / "ids" / step_id).read_text())
+        return None
 
     def by_key(self, key: str) -> Result | None:
+        """None also where what lies there is no result: see `unusable`."""
         folder = self.root / "results" / key
-        try:
-            record = json.loads((folder / "record.json").read_text())
-            kind = Kind(record["kind"])
-            content = None if kind is Kind.ARTIFACT else folder / "content"
-            return Result(key, kind, record["digest"], content, record["fingerprint"], record["size"], record["clamp"])
-        except (FileNotFoundError, NotADirectoryError):
+        if not _KEY.fullmatch(key) or folder.is_symlink():
             return None
-        except (ValueError, KeyError, TypeError):
-            return None  # a damaged record is no result; the step's next one takes its place
+        try:
+            return _result(key, folder, json.loads((folder / "record.json").read_text()))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def unusable(self, key: str) -> bool:
+        """Whether something lies in the place of a result that is none, such as one with a damaged record."""
+        return os.path.lexists(self.root / "results" / key) and self.by_key(key) is None
 
     def link(self, step_id: str, key: str) -> None:
         """Remember that `step_id` asks for `key`."""
@@ -128,7 +131,7 @@ class Store:
     def damaged(self, results: Sequence[Result]) -> tuple[Result, ...]:
         """Those whose names, types, modes, sizes or times are not as they were left."""
         trees = [r for r in results if r.kind is Kind.TREE and r.content is not None]
-        present = [r for r in trees if r.content is not None and r.content.is_dir()]
+        present = [r for r in trees if r.content is not None and _is_folder(r.content)]
         prints = self.trees.fingerprint([r.content for r in present if r.content is not None])
         bad = [r for r in trees if r not in present]
         bad += [r for r, seen in zip(present, prints, strict=True) if seen != r.fingerprint]
@@ -148,7 +151,10 @@ class Store:
         grave = self.scratch.root / f"discarded-{secrets.token_hex(8)}"
         with contextlib.suppress(FileNotFoundError):
             folder.rename(grave)
-            self.trees.remove([grave])
+            if _is_folder(grave):
+                self.trees.remove([grave])
+            else:
+                grave.unlink()
 
     # -- making ----------------------------------------------------------------------------------------------
 
@@ -188,10 +194,11 @@ class Store:
     # -- the last plan ---------------------------------------------------------------------------------------
 
     def last_plan(self, name: str) -> dict[str, Any] | None:
+        """What `Plan.to_json` gave of the plan that was built last; None where there is none that can be read."""
         try:
             value = json.loads((self.root / "plans" / f"{name}.json").read_text())
-            return value if isinstance(value, dict) else None
-        except (FileNotFoundError, ValueError):
+            return value if _is_plan(value) else None
+        except (OSError, ValueError):
             return None
 
     def log(self, plan: str, step: str) -> Path:
@@ -236,8 +243,7 @@ class Store:
             # What lies there is no usable result, or the step would not have run: its lock is held.
             self.discard(key)
             folder.rename(target)
-        content = None if kind is Kind.ARTIFACT else target / "content"
-        return Result(key, kind, digest, content, fingerprint, size, self.clamp)
+        return _result(key, target, json.loads(json.dumps(record)))
 
     def _write(self, path: Path, text: str) -> None:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -245,10 +251,38 @@ class Store:
         temporary.replace(path)
 
 
+def _result(key: str, folder: Path, record: Any) -> Result:
+    """What a record says. Raises ValueError, KeyError or TypeError for one that was damaged."""
+    kind = Kind(record["kind"])
+    made_from = tuple(digest for _, digest in record["inputs"])
+    texts, numbers = (record["digest"], record["fingerprint"], *made_from), (record["size"], record["clamp"])
+    if not all(isinstance(text, str) for text in texts) or not all(isinstance(number, int) for number in numbers):
+        raise TypeError("a field of the record has another type")
+    content = None if kind is Kind.ARTIFACT else folder / "content"
+    return Result(key, kind, record["digest"], content, record["fingerprint"], *numbers, made_from)
+
+
+def _is_plan(value: Any) -> bool:
+    """Whether it has what a reader of `Plan.to_json` looks at."""
+    try:
+        for step in value["steps"]:
+            step["name"], step["id"], step["kind"], step["version"], step["options"].keys()
+            for one in step["inputs"]:
+                one["step"], one["id"]
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return True
+
+
+def _is_folder(path: Path) -> bool:
+    """A link to one is none: what it leads to is not the store's."""
+    return path.is_dir() and not path.is_symlink()
+
+
 def _files_fingerprint(folder: Path | None) -> str:
-    """Names, sizes and times of a folder of plain files; an empty text when it is not there."""
-    if folder is None or not folder.is_dir():
-        return ""
+    """Names, sizes and times of a folder of plain files; a text that no folder has when it is not there."""
+    if folder is None or not _is_folder(folder):
+        return "no folder"
     rows = []
     for entry in sorted(os.scandir(folder), key=lambda e: e.name):
         status = entry.stat(follow_symlinks=False)

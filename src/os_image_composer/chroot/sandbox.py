@@ -26,7 +26,8 @@ from os_image_composer.errors import ComposerError, SandboxError, StepError
 
 READ_LIMIT = 64 << 20
 #: Goes up when the same job may give other bytes: it is part of every step's id.
-SANDBOX_VERSION = 2
+SANDBOX_VERSION = 3
+_INHERITED = ("system.posix_acl_default", "system.posix_acl_access")  # acl(5)
 
 
 class Sandbox:
@@ -55,6 +56,10 @@ class Sandbox:
     def new_layer(self, path: Path) -> None:
         """Make an empty directory that belongs to root inside. Raises FileExistsError."""
         path.mkdir(mode=0o755)
+        # An access list that the cache's folder hands on to what is made in it would end in every file of the layer.
+        for name in _INHERITED:
+            with contextlib.suppress(OSError):
+                os.removexattr(path, name)
         path.chmod(0o755)  # whatever the umask
         self._give(path)
 

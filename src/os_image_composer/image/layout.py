@@ -5,7 +5,7 @@ Offsets and sizes are bytes. A GPT (UEFI specification §5.3) keeps the last 33 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from os_image_composer.config.partition_types import type_guid
 from os_image_composer.config.spec import ImageSpec, Partition
@@ -15,6 +15,7 @@ SECTOR = 512
 MIB = 1024 * 1024
 _BACKUP_GPT = 33 * SECTOR
 _FAT = {"fat32": 32, "vfat": 32, "fat16": 16}
+_NAMES = {"vfat": "fat32"}  # two names for one thing make no two disks
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,15 @@ class DiskLayout:
         return next(p for p in self.partitions if p.type_guid == type_guid("esp"))
 
 
+def bare(layout: DiskLayout) -> DiskLayout:
+    """What of the layout reaches the disk itself: how a running system mounts it stands in fstab, which is a file."""
+    root = layout.root
+    partitions = (
+        replace(p, mount_point=p.mount_point if p == root else None, mount_options=None) for p in layout.partitions
+    )
+    return replace(layout, partitions=tuple(partitions))
+
+
 def lay_out(spec: ImageSpec, seed: str) -> DiskLayout:
     """The layout of `spec`'s disk. The last partition ends where the backup GPT begins, rounded down to 1 MiB."""
     disk = spec.disk
@@ -88,7 +98,7 @@ def _place(partition: Partition, number: int, usable: int, seed: str, arch: str)
         uuid=str(derived_uuid(seed, partition.id, "partition")),
         start=partition.start,
         size=end - partition.start,
-        filesystem=partition.fs_type,
+        filesystem=_NAMES.get(partition.fs_type or "", partition.fs_type),
         filesystem_uuid=fat_serial(uuid) if partition.fs_type in _FAT else str(uuid),
         hash_seed=str(derived_uuid(seed, partition.id, "hash-seed")),
         label=partition.fs_label,

@@ -38,7 +38,8 @@ class PackageCache:
         return self.root / "sha256" / sha256[:2] / sha256
 
     def has(self, sha256: str) -> bool:
-        return self.path(sha256).is_file()
+        path = self.path(sha256)
+        return path.is_file() or path.is_symlink()
 
     def add(self, temporary: Path, sha256: str) -> Path:
         """Take over a file whose bytes have this digest; the caller has just computed it. The file is renamed,
@@ -64,10 +65,21 @@ class PackageCache:
         """The file, open at its start, after all bytes were hashed through this very descriptor."""
         path = self.path(sha256)
         try:
-            file = path.open("rb")
+            # Not through a link: what it leads to can become something else when it was looked at.
+            file = os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW), "rb")
         except FileNotFoundError as error:
             raise StoreError(
                 "not-cached", f"no file with SHA-256 {sha256} in {self.root}", hint="fetch the packages first"
+            ) from error
+        except OSError as error:
+            if error.errno != errno.ELOOP:
+                raise
+            self.remove(sha256)
+            raise TrustError(
+                "cached-file-changed",
+                f"{path} is not what was put there",
+                cause="a link has its name",
+                hint="it was removed; run again to fetch it anew",
             ) from error
         actual_size = os.fstat(file.fileno()).st_size
         actual = hashlib.file_digest(file, "sha256").hexdigest() if size in (None, actual_size) else ""

@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID, uuid5
 
 from os_image_composer.build.canonical import canonical_json
 from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Tree, WriteFile
 from os_image_composer.chroot.services import Services
+from os_image_composer.config.distribution import Distribution
 from os_image_composer.errors import StepError
 from os_image_composer.formats.os_release import parse_os_release
 from os_image_composer.ospackage.family import PackageFamily, family_for
 from os_image_composer.ospackage.inventory import InstalledPackage
-from os_image_composer.ospackage.lock import Lock
+from os_image_composer.ospackage.lock import Lock, LockedPackage
 from os_image_composer.report.bill import Bill, Component, parse_supplier
 from os_image_composer.report.cyclonedx import cyclonedx_json
 from os_image_composer.report.spdx import spdx_json
@@ -35,20 +35,29 @@ _OS_RELEASE = ("etc/os-release", "usr/lib/os-release")
 
 @dataclass(frozen=True)
 class DeclaredPackage:
-    """What the lock knows of a package; `depends` are names."""
+    """What the lock and the distribution's data know of a package: `path` is its file's below the repository, `url`
+    where the vendor offers it, where the data say that; `depends` are names."""
 
     name: str
     version: str
     arch: str
     sha256: str
-    url: str
+    path: str
+    url: str | None
     depends: tuple[str, ...]
 
 
-def declared_packages(lock: Lock) -> tuple[DeclaredPackage, ...]:
-    """The packages of the image, sorted. An address loses a user name, if the mirror's has one."""
+def declared_packages(lock: Lock, distribution: Distribution) -> tuple[DeclaredPackage, ...]:
+    """The packages of the image, sorted. Which mirror served them is no part of the image: another one, or the next
+    when the first is down, must not change it."""
+    bases = {repository.name: repository.url for repository in distribution.repositories}
+
+    def url(package: LockedPackage) -> str | None:
+        base = bases.get(package.repository.partition("/")[0])
+        return f"{base.rstrip('/')}/{package.path}" if base else None
+
     return tuple(
-        DeclaredPackage(p.name, p.version, p.arch, p.sha256, _without_user(lock.urls(p)[0]), p.depends)
+        DeclaredPackage(p.name, p.version, p.arch, p.sha256, p.path, url(p), p.depends)
         for p in sorted(lock.sets["image"].packages())
     )
 
@@ -86,7 +95,7 @@ class WriteBill:
     """A layer with the bill of materials in both formats, named after the image."""
 
     kind: ClassVar[str] = "write-bill"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     result: ClassVar[Kind] = Kind.TREE
 
     family: str
@@ -134,6 +143,7 @@ class WriteBill:
                     homepage=_web_address(package.homepage),
                     licence=licences["licences"].get(package.name),
                     sha256=locked.sha256 if locked else None,
+                    path=locked.path if locked else None,
                     url=locked.url if locked else None,
                     depends=tuple(sorted(depends)),
                 )
@@ -183,8 +193,3 @@ def _read_licences(folder: Path) -> Any:
 def _web_address(text: str) -> str | None:
     """Only what is one: both formats want a URL there, and packages say anything."""
     return text if text.startswith(("https://", "http://")) and not any(c.isspace() for c in text) else None
-
-
-def _without_user(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

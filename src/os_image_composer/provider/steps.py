@@ -13,7 +13,7 @@ from os_image_composer.config.spec import ImageSpec
 from os_image_composer.image.accounts import Account, AccountGroup
 from os_image_composer.image.disk import WriteDisk
 from os_image_composer.image.initrd import MakeInitrd
-from os_image_composer.image.layout import DiskLayout, fstab, lay_out
+from os_image_composer.image.layout import DiskLayout, bare, fstab, lay_out
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
@@ -50,7 +50,7 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     disk = Step(
         "disk",
-        WriteDisk(layout, distribution.boot.removable_path, f"{spec.name}.efi", lock.source_date_epoch),
+        WriteDisk(bare(layout), distribution.boot.removable_path, f"{spec.name}.efi", lock.source_date_epoch),
         (*all_of("lower", [*layers, configured, bill]), Input("boot", boot.name), Input("tools", tools.name)),
     )
     return [tools, *installed.steps, configured, projected, initrd, boot, licences, bill, disk]
@@ -144,7 +144,7 @@ def _bill(
         arch=spec.target.arch,
         seed=lock.seed,
         source_date_epoch=lock.source_date_epoch,
-        packages=declared_packages(lock),
+        packages=declared_packages(lock, distribution),
     )
     return licences, Step(BILL, action, (*all_of("lower", [*layers, configured]), Input("licences", licences.name)))
 

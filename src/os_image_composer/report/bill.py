@@ -36,8 +36,9 @@ def parse_supplier(maintainer: str) -> Supplier | None:
 
 @dataclass(frozen=True)
 class Component:
-    """An installed package. `sha256` and `url` are of its file, None where it did not come from the lock; `depends`
-    are purls of other components; `licence` is an SPDX expression, None where no machine can tell."""
+    """An installed package. `sha256`, `path` (below a repository) and `url` are of its file, None where it did not come
+    from the lock; `url` also where its vendor names no place of its own. `depends` are purls of other components;
+    `licence` is an SPDX expression, None where no machine can tell."""
 
     name: str
     version: str
@@ -49,6 +50,7 @@ class Component:
     homepage: str | None
     licence: str | None
     sha256: str | None
+    path: str | None
     url: str | None
     depends: tuple[str, ...]
 

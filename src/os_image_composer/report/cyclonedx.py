@@ -55,8 +55,8 @@ def _component(component: Component) -> dict[str, Any]:
     if component.licence:
         value["licenses"] = [{"expression": component.licence, "acknowledgement": "declared"}]
     references = [{"type": "website", "url": component.homepage}] if component.homepage else []
-    if component.url is not None:
-        references.append({"type": "distribution", "url": component.url})
+    if component.path is not None:  # relative (RFC 3986 §4.2) to whatever mirror serves the repository
+        references.append({"type": "distribution", "url": component.url or component.path})
     if references:
         value["externalReferences"] = references
     value["properties"] = [

@@ -78,6 +78,8 @@ def _package(component: Component, identifier: str) -> dict[str, Any]:
             }
         ],
     }
+    if component.path is not None:
+        package["packageFileName"] = component.path
     if component.supplier is not None:
         package["supplier"] = _supplier(component.supplier)
     if component.homepage:

@@ -19,6 +19,7 @@ _ENVIRONMENT = {
     "TZ": "UTC",
 }
 _OPEN_FILES = 1024
+_STACK = 8 << 20
 
 
 def watch(lifeline: int, work: Callable[[], int]) -> int:
@@ -117,10 +118,11 @@ def _named(error: OSError) -> str:
 
 
 def _limits() -> None:
-    """1024 descriptors: some programs close each one they might have. No core file may end in a layer."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    soft = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(_OPEN_FILES, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    """1024 descriptors: some programs close each one they might have. A stack of 8 MiB, of which a quarter is what
+    xargs(1) puts into one command (execve(2)). No core file may end in a layer."""
+    for limit, usual in ((resource.RLIMIT_NOFILE, _OPEN_FILES), (resource.RLIMIT_STACK, _STACK)):
+        _, hard = resource.getrlimit(limit)
+        resource.setrlimit(limit, (usual if hard == resource.RLIM_INFINITY else min(usual, hard), hard))
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 

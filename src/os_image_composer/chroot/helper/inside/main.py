@@ -97,6 +97,7 @@ def _inside(request: Request, fds: Sequence[int], channel: Channel, lifeline: in
     os.setsid()
     os.umask(0)
     syscalls.set_names(b"localhost", b"(none)")
+    syscalls.leave_caller()
     if not request["network"]:
         syscalls.loopback_up()
     if request["root"] is not None:

@@ -27,10 +27,13 @@ CLONE_NEWNET = 0x40000000
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4
+PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
 CAP_SYS_ADMIN = 21
 CAP_MKNOD = 27
 
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219}
+_KEYCTL_JOIN_SESSION_KEYRING = 1
 _SYS_MOUNT_SETATTR = 442  # one number for all architectures (Linux 5.12)
 _AT_EMPTY_PATH = 0x1000
 _AT_RECURSIVE = 0x8000
@@ -98,6 +101,22 @@ def undumpable() -> None:
     """Shut /proc/PID/fd and the like of this process to everybody without CAP_SYS_PTRACE in the host's user
     namespace, which nobody inside has: PR_SET_DUMPABLE in prctl(2), ptrace(2) "access mode checking"."""
     _checked(_libc.prctl(PR_SET_DUMPABLE, ctypes.c_ulong(0), 0, 0, 0), "prctl")
+
+
+def leave_caller() -> None:
+    """What a process inherits and no namespace takes away: an execution domain in which uname(2) says another machine
+    or release (personality(2)), the keys of the caller's session (session-keyring(7)), and, for all to read, the name
+    and the command line of this very process, which has paths of the host in it (proc_pid_cmdline(5))."""
+    _checked(_libc.personality(ctypes.c_ulong(0)), "personality")
+    number = _SYS_KEYCTL.get(os.uname().machine)
+    if number is not None:  # kernels can be built, and containers set up, without keyrings: then there is none to leave
+        _libc.syscall(ctypes.c_long(number), ctypes.c_int(_KEYCTL_JOIN_SESSION_KEYRING), None)
+    _checked(_libc.prctl(PR_SET_NAME, b"build", 0, 0, 0), "prctl")
+    with open("/proc/self/stat") as file:
+        fields = file.read().rpartition(")")[2].split()  # the third field on: arg_start and arg_end are 48 and 49
+    start, end = int(fields[45]), int(fields[46])
+    if 0 < start < end:
+        ctypes.memset(start, 0, end - start)
 
 
 def drop(*capabilities: int) -> None:
