@@ -40,8 +40,8 @@ class Described:
 
 @dataclass
 class SmallData:
-    """`mirrors` goes on in a settings file that names this data: URLs by name, below `root`. `wanted` is a target of the
-    family that is not the usual one."""
+    """`mirrors` goes on in a settings file that names this data: URLs by name, below `root`. `wanted` is a target of
+    the family that is not the usual one."""
 
     family: str
     folder: Path
