@@ -150,9 +150,11 @@ def test_user_of_the_template_logs_in_and_becomes_root(name: str, request: pytes
         console.expect(r"Password: $", 60)
         console.send("change-me-first\n")
         console.expect(r"\$ $", 60)
+        # Host keys are made at the first start, beside the login: they came with no image.
+        console.send("until [ -e /etc/ssh/ssh_host_ed25519_key ]; do sleep 1; done\n")
+        console.expect(r"\$ $", SECONDS)
         console.send("echo change-me-first | sudo -S -p '' id -un; wc -c < /etc/machine-id; ls /etc/ssh; networkctl\n")
         answer = console.expect(r"(?s)root\n33\n.*SETUP.*\$ $", 120)
-        # Made at the first start: they came with no image.
         assert "ssh_host_ed25519_key" in answer
 
 
