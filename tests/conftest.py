@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from support.lookalike.made import Lookalikes, make
+from support.dnf import Dnf, unpacked_dnf
+from support.lookalike.made import Lookalikes, cache_folder, make
 
 _LATE = ("build", "boot", "matrix")
 
@@ -23,3 +26,10 @@ def _turn(item: pytest.Item) -> int:
 def lookalikes(tmp_path_factory: pytest.TempPathFactory) -> Lookalikes:
     """Look-alikes of the vendors' RPM repositories, signed with keys of this run."""
     return make(tmp_path_factory.mktemp("lookalikes"))
+
+
+@pytest.fixture(scope="session")
+def dnf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dnf]:
+    """The judge of package sets and installed trees of that family."""
+    with unpacked_dnf(tmp_path_factory.mktemp("dnf"), cache_folder()) as judge:
+        yield judge

@@ -7,12 +7,15 @@ import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from platform import machine
 
 import pytest
 
+from os_image_composer.config.spec import Target
 from os_image_composer.report.package_graph import quoted
+from support.deb_repository import NOW
 from support.small_archive import SmallArchive, small_archive
-from support.small_data import Described
+from support.small_data import Described, SmallData
 
 Composer = Callable[..., subprocess.CompletedProcess[str]]
 BODY = """\
@@ -52,6 +55,28 @@ def test_the_plan_as_json_has_steps_inputs_options_and_what_would_run(
     assert nginx[0]["version"] == "1.22-3+deb12u1"
     hashes = re.findall(r"\$[0-9a-z]+\$[^\"]{8,}", done.stdout)
     assert (hashes, "hush" in done.stdout + done.stderr) == ([], False)
+
+
+@pytest.mark.parametrize(("os", "dist"), [("azure-linux", "azl3"), ("edge-microvisor-toolkit", "emt3")])
+def test_default_template_of_another_architecture_is_planned(
+    composer: Composer, tmp_path: Path, os: str, dist: str
+) -> None:
+    """A plan is the same on every machine; who builds it must have that architecture."""
+    data = SmallData("rpm", tmp_path, NOW, Target(os, dist, "aarch64", "raw"))
+    data.write()
+    settings = tmp_path / "settings.yml"
+    settings.write_text(f"config_dir: {data.data}\ncache_dir: {tmp_path}/cache\n{data.mirrors(data.root.as_uri())}")
+    done = composer("--config", settings, "plan", "--json", data.template)
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)
+    steps = {step["name"]: step["options"] for step in plan["steps"]}
+    assert plan["target"]["arch"] == "aarch64"
+    assert {p["arch"] for p in steps["packages:default"]["packages"]} == {"aarch64"}
+    assert {p["arch"] for p in steps["image-tools"]["packages"]} == {"arm64"}
+    assert steps["disk"]["removable_path"] == "EFI/BOOT/BOOTAA64.EFI"
+    if machine() != "aarch64":
+        refused = composer("--config", settings, "build", data.template)
+        assert "error[not-built-yet]: images for aarch64" in refused.stderr
 
 
 def test_the_same_plan_is_the_same_text(composer: Composer, archive: SmallArchive) -> None:

@@ -6,82 +6,112 @@ import contextlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from support.commands import told
-from support.processes import MARKER, family, left_of
+from support.building import Building
+from support.commands import Told, told
+from support.processes import family, left_of
 from support.workshop import CHECKOUT, TEMPLATE, Workshop, remove_workshop
 
 pytestmark = pytest.mark.build
 
 SEED = 20
+# What runs while packages are installed, as its command line begins.
+INSTALLING = {"deb": r"(\S*/)?dpkg ", "rpm": r"rpm .*--install "}
 
 
-def start(workshop: Workshop, events: Path) -> subprocess.Popen[bytes]:
-    """A build in the background; what it says goes to the file `events`."""
-    env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src"), MARKER: str(workshop.root)}
-    argv = workshop.argv("build", "--json-events", str(TEMPLATE))
-    with events.open("wb") as stream:
-        return subprocess.Popen(argv, env=env, cwd=CHECKOUT, stdout=stream, stderr=subprocess.DEVNULL)
+@dataclass(frozen=True)
+class Subject:
+    """A sample with its settings, of one family, and the workshop where it was built undisturbed."""
+
+    family: str
+    built: Workshop
+    template: Path
+    settings: Path | None = None
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        return ("--config", str(self.settings)) if self.settings else ()
+
+    def build(self, workshop: Workshop) -> Told:
+        return told(workshop.run(*self.flags, "build", "--json-events", str(self.template)))
+
+    def digests(self, workshop: Workshop) -> dict[str, str]:
+        return {name: result.digest for name, result in workshop.results(self.template, self.settings).items()}
 
 
 @pytest.fixture
-def victim(built: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+def subject(request: pytest.FixtureRequest) -> Subject:
+    if request.param == "deb":
+        return Subject("deb", request.getfixturevalue("built"), TEMPLATE)
+    template = CHECKOUT / "image-templates" / "azl3-x86_64-minimal-raw.yml"
+    found = Subject("rpm", request.getfixturevalue("workshop"), template, request.getfixturevalue("rpm_settings"))
+    found.build(found.built)
+    return found
+
+
+@pytest.fixture
+def victim(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """An empty store beside the packages, the locks and the salted password hashes of a finished build: what is
     compared is the build."""
     made = Workshop(tmp_path_factory.mktemp("victim"))
     made.cache.mkdir()
-    (made.cache / "packages").symlink_to(built.cache / "packages")
-    shutil.copytree(built.cache / "locks", made.cache / "locks")
+    (made.cache / "packages").symlink_to(subject.built.cache / "packages")
+    shutil.copytree(subject.built.cache / "locks", made.cache / "locks")
     yield made
     (made.cache / "packages").unlink()
     remove_workshop(made)
 
 
 @pytest.mark.timeout(1200)
+@pytest.mark.parametrize("subject", ["deb"], indirect=True)
 def test_ten_kills_leave_nothing_behind_and_the_next_build_gives_the_same_digests(
-    built: Workshop, victim: Workshop
+    subject: Subject, victim: Workshop
 ) -> None:
-    kill_and_compare(built, victim, 10)
+    kill_and_compare(subject, victim, 10)
 
 
 @pytest.mark.matrix
 @pytest.mark.timeout(3600)
+@pytest.mark.parametrize("subject", ["deb", "rpm"], indirect=True)
 def test_fifty_kills_leave_nothing_behind_and_the_next_build_gives_the_same_digests(
-    built: Workshop, victim: Workshop
+    subject: Subject, victim: Workshop
 ) -> None:
-    struck = kill_and_compare(built, victim, 50)
+    struck = kill_and_compare(subject, victim, 50)
     print("kills by step:", dict(sorted(struck.items())))
     assert len(struck) >= 6
 
 
-def kill_and_compare(built: Workshop, victim: Workshop, kills: int) -> Counter[str]:
+def kill_and_compare(subject: Subject, victim: Workshop, kills: int) -> Counter[str]:
     """Kill `kills` builds at seeded moments, each the successor of the last; gives in which steps that was."""
-    expected = told(built.run("build", "--json-events", str(TEMPLATE)))
-    reference = step_digests(built)
+    expected = subject.build(subject.built)
+    reference = subject.digests(subject.built)
     moments = random.Random(SEED)
     events = victim.root / "events"
     struck: Counter[str] = Counter()
-    inside_dpkg = done = 0
+    installing = re.compile(INSTALLING[subject.family])
+    inside = done = 0
     while done < kills:
-        build = start(victim, events)
+        build = Building(victim, events, template=subject.template, flags=subject.flags).process
         await_moment(build, events, steps=moments.randrange(4), seconds=moments.uniform(0.1, 4))
         if build.poll() is not None:
             # It had ended before its moment came: begin again from an empty store. This was no kill.
             assert build.returncode == 0
-            victim.sandbox().remove([victim.cache / "store"])
+            victim.bare_sandbox().remove([victim.cache / "store"])
             continue
         done += 1
         known = family(build.pid)
-        inside_dpkg += any("dpkg" in process.command for process in known)
+        inside += any(installing.match(process.command) for process in known)
         os.kill(build.pid, signal.SIGKILL)
         build.wait()
         struck.update(unfinished(events))
@@ -90,10 +120,11 @@ def kill_and_compare(built: Workshop, victim: Workshop, kills: int) -> Counter[s
             time.sleep(0.1)
         assert left == []
         assert str(victim.root) not in Path("/proc/self/mountinfo").read_text()
-    assert inside_dpkg > 0
-    after = told(victim.run("build", "--json-events", str(TEMPLATE)))
+    print("kills while packages were being installed:", inside)
+    assert inside > 0
+    after = subject.build(victim)
     assert after.sha256 == expected.sha256
-    assert step_digests(victim) == reference
+    assert subject.digests(victim) == reference
     assert [p.name for p in (victim.cache / "tmp").iterdir() if p.name != "tests"] == []
     return struck
 
@@ -120,7 +151,3 @@ def unfinished(events: Path) -> list[str]:
                 running = [name for name in running if name != event["step"]]
                 last = "between"
     return running or [last]
-
-
-def step_digests(workshop: Workshop) -> dict[str, str]:
-    return {name: result.digest for name, result in workshop.results().items()}

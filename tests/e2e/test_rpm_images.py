@@ -22,6 +22,7 @@ from os_image_composer.boot.qemu import run_guest
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.build.step import Result
 from os_image_composer.chroot.job import Job, MountedTree, Tree
+from support.lookalike.made import NAMES
 from support.workshop import CHECKOUT, TEMPLATE, Workshop, remove_workshop
 
 pytestmark = pytest.mark.build
@@ -152,40 +153,80 @@ def test_user_of_the_template_logs_in_and_becomes_root(name: str, request: pytes
         console.expect(r"Password: $", 60)
         console.send("change-me-first\n")
         console.expect(r"\$ $", 60)
+        # Host keys are made at the first start, beside the login: they came with no image.
+        console.send("until [ -e /etc/ssh/ssh_host_ed25519_key ]; do sleep 1; done\n")
+        console.expect(r"\$ $", SECONDS)
         console.send("echo change-me-first | sudo -S -p '' id -un; wc -c < /etc/machine-id; ls /etc/ssh; networkctl\n")
         answer = console.expect(r"(?s)root\n33\n.*SETUP.*\$ $", 120)
-        # Made at the first start: they came with no image.
         assert "ssh_host_ed25519_key" in answer
 
 
-def test_root_verifies_against_its_own_database(azl3: Built) -> None:
-    """By the distribution's own programs: every file is as its package has it, but for configuration that scripts and
-    the image's own configuration change; every package is there with its vendor's signature."""
-    workshop = azl3.workshop
-    _, preparation = workshop.provider(azl3.template, azl3.settings)
-    results = workshop.results(azl3.template, azl3.settings)
-    sandbox = workshop.bare_sandbox()
-    chroot = Tree((_layer(results, "chroot-environment"),))
-    layers = tuple(_layer(results, step.name) for step in preparation.plan if step.name.startswith("packages:"))
-    upper = workshop.cache / "tmp" / "tests" / "verified"
-    sandbox.new_layer(upper)
-    root = MountedTree(Tree(layers, upper), "/target", api=True)
+# Files that packages have as configuration and that are not as they have them, each with what changed it.
+BY_SCRIPTLETS = {
+    ("c", "/etc/group"): "systemd-sysusers, which scriptlets of systemd and others call: groups of the system",
+    ("c", "/etc/gshadow"): "systemd-sysusers, as above",
+    ("missing", "/etc/machine-id"): "removed at the end of a transaction, whatever scriptlets wrote: leftovers",
+}
+BY_THE_TEMPLATE = {
+    ("c", "/etc/fstab"): "the partitions",
+    ("c", "/etc/group"): "the user's group, beside those of scriptlets",
+    ("c", "/etc/gshadow"): "as above",
+    ("c", "/etc/hosts"): "the host name",
+    ("c", "/etc/passwd"): "the user",
+    ("c", "/etc/shadow"): "the user's password",
+}
 
-    def asked(*words: str) -> str:
-        return sandbox.run(Job(chroot, ("rpm", "--root", "/target", *words), (root,))).output.decode()
 
-    verified = [line.split() for line in asked("--verify", "--all").splitlines()]
-    # An attribute letter or `missing`, `c` for configuration, the path.
-    assert {(words[1], words[-1]) for words in verified} == {
-        ("c", "/etc/group"),
-        ("c", "/etc/gshadow"),
-        ("c", "/etc/machine-id"),
-    }
-    signed = asked("--query", "--all", "--queryformat", "%{NAME} %{RSAHEADER:pgpsig}\n").splitlines()
-    wanted = {package.name for package in preparation.lock.sets["image"].packages()}
-    assert {line.split()[0] for line in signed} == wanted
-    key = next(r for r in preparation.lock.repositories if r.name == "azurelinux-base").signers[0][-16:].lower()
+@pytest.mark.parametrize("name", CHECKED)
+def test_root_verifies_against_its_own_database_but_for_listed_configuration(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    """By the distribution's own program, as packages left the root and as the image has it: /etc/machine-id is empty
+    there, which its package allows."""
+    root = Root(request.getfixturevalue(name))
+
+    def verified(*further: str) -> set[tuple[str, str]]:
+        # Nine letters or `missing`, `c` for configuration, the path.
+        lines = [line.split() for line in root.asked(("--verify", "--all"), *further).splitlines()]
+        return {(words[0] if words[0] == "missing" else words[1], words[-1]) for words in lines}
+
+    assert verified() == set(BY_SCRIPTLETS)
+    assert verified("os-configuration", "sbom") == set(BY_THE_TEMPLATE)
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_every_package_is_in_the_database_with_the_signature_of_its_vendor(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    root = Root(request.getfixturevalue(name))
+    query = ("--query", "--all", "--queryformat", "%{NAME} %{RSAHEADER:pgpsig}\\n")
+    signed = root.asked(query).splitlines()
+    assert {line.split()[0] for line in signed} == {p.name for p in root.lock.sets["image"].packages()}
+    vendors = next(r for r in root.lock.repositories if r.name in NAMES.values())
+    key = vendors.signers[0][-16:].lower()
     assert [line for line in signed if not line.endswith(f"Key ID {key}")] == []
+
+
+class Root:
+    """The root of a built image, and its distribution's package manager."""
+
+    def __init__(self, built: Built) -> None:
+        workshop, settings = built.workshop, built.settings
+        preparation = workshop.provider(built.template, settings)[1]
+        self.lock = preparation.lock
+        self._results = workshop.results(built.template, settings)
+        self._packages = [step.name for step in preparation.plan if step.name.startswith("packages:")]
+        self._sandbox = workshop.bare_sandbox()
+        self._upper = workshop.cache / "tmp" / "tests" / f"asked-{built.name}"
+
+    def asked(self, words: tuple[str, ...], *further: str) -> str:
+        """What it says of the layers of the packages, with those of `further` steps above."""
+        self._sandbox.remove([self._upper])
+        self._sandbox.new_layer(self._upper)
+        tree = Tree(tuple(_layer(self._results, step) for step in (*self._packages, *further)), self._upper)
+        chroot = Tree((_layer(self._results, "chroot-environment"),))
+        job = Job(chroot, ("rpm", "--root", "/target", *words), (MountedTree(tree, "/target", api=True),))
+        return self._sandbox.run(job).output.decode()
 
 
 def _layer(results: Mapping[str, Result], step: str) -> Path:

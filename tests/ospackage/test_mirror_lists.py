@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,17 @@ from os_image_composer.config.network import Network
 from os_image_composer.config.spec import PackageGroup
 from os_image_composer.errors import ComposerError, MetadataError, TrustError
 from os_image_composer.ospackage.cache import PackageCache
-from os_image_composer.ospackage.deb.resolver import DebResolver
+from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.fetch import Wanted, fetch_files
 from os_image_composer.ospackage.resolve import Repository, Resolution, SetRequest
 from os_image_composer.ospackage.transport import HttpTransport
-from support.deb_repository import NOW, DebRepository, Server, SigningKey, deb, served
+from support.deb_repository import NOW, DebRepository, MadePackage, Server, SigningKey, deb, served
+from support.families import FAMILIES
+from support.rpm_package import MadeRpm, rpm
+from support.rpm_repository import RpmRepository
 
-DAY = 86400
+Made = DebRepository | RpmRepository
+EARLIER = int(NOW) - 86400
 NOBODY = "http://127.0.0.1:1"
 
 
@@ -30,10 +35,34 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os_image_composer.ospackage.retry.FIRST_PAUSE", 0.0)
 
 
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+only_deb = pytest.mark.parametrize("family", ["deb"], indirect=True)  # no repomd.xml says when it expires
+
+
 @pytest.fixture
-def other(repository: DebRepository, tmp_path: Path) -> Iterator[tuple[DebRepository, Server]]:
+def repository(family: str, tmp_path: Path) -> Made:
+    """With one package, `hello`."""
+    if family == "deb":
+        return DebRepository(tmp_path / "mirror").add(deb("hello")).write()
+    return RpmRepository(tmp_path / "mirror").add(rpm("hello")).write()
+
+
+def package_path(repository: Made, package: MadePackage | MadeRpm) -> Path:
+    if isinstance(repository, DebRepository):
+        assert isinstance(package, MadePackage)
+        return repository.pool_path(package)
+    assert isinstance(package, MadeRpm)
+    return repository.path(package)
+
+
+@pytest.fixture
+def other(repository: Made, tmp_path: Path) -> Iterator[tuple[Made, Server]]:
     """A second mirror of the same repository, as it is now."""
-    repository.add(deb("hello")).write()
     shutil.copytree(repository.root, tmp_path / "other")
     with served(tmp_path / "other") as running:
         yield replace(repository, root=tmp_path / "other"), running
@@ -42,12 +71,14 @@ def other(repository: DebRepository, tmp_path: Path) -> Iterator[tuple[DebReposi
 class Resolving:
     """Resolves `hello` and keeps what was told."""
 
-    def __init__(self, transport: HttpTransport, metadata: Path) -> None:
-        self.transport, self.metadata, self.told = transport, metadata, list[Event]()
+    def __init__(self, family: str, transport: HttpTransport, metadata: Path) -> None:
+        self.family, self.transport, self.metadata, self.told = family, transport, metadata, list[Event]()
 
     def __call__(self, described: Repository, now: float = NOW + 60) -> Resolution:
-        resolver = DebResolver(self.transport, self.metadata, FixedClock(now), self.listen)
-        return resolver.resolve([described], "amd64", [SetRequest("image", (PackageGroup("g", ("hello",)),), False)])
+        code = family_for(self.family)
+        resolver = code.resolver(self.transport, self.metadata, FixedClock(now), self.listen)
+        arch = {"deb": "amd64", "rpm": "x86_64"}[self.family]
+        return resolver.resolve([described], arch, [SetRequest("image", (PackageGroup("g", ("hello",)),), False)])
 
     def listen(self, event: Event) -> None:
         self.told.append(event)
@@ -58,34 +89,52 @@ class Resolving:
 
 
 @pytest.fixture
-def resolving(metadata: Path) -> Iterator[Resolving]:
+def resolving(family: str, metadata: Path) -> Iterator[Resolving]:
     with HttpTransport(Network(timeout=1)) as transport:
-        yield Resolving(transport, metadata)
+        yield Resolving(family, transport, metadata)
 
 
-def break_signature(repository: DebRepository) -> None:
-    repository.inrelease.write_bytes(repository.inrelease.read_bytes().replace(b"Origin: Test", b"Origin: Tesu"))
+def break_signature(repository: Made) -> None:
+    data = repository.signed_file.read_bytes()
+    place = data.index(b"e", len(data) // 4)
+    repository.signed_file.write_bytes(data[:place] + b"E" + data[place + 1 :])
 
 
-def break_index(repository: DebRepository) -> None:
-    for file in repository.directory.rglob("*"):
-        if file.is_file() and file != repository.inrelease:
-            file.write_bytes(b"rubbish")
+def break_index(repository: Made) -> None:
+    for file in repository.index_files():
+        file.write_bytes(b"rubbish")
 
 
-def expire(repository: DebRepository) -> None:
+def unsign(repository: Made) -> None:
+    repository.unsign()
+
+
+def remove(repository: Made) -> None:
+    shutil.rmtree(repository.signed_file.parent)
+
+
+def expire(repository: Made) -> None:
+    assert isinstance(repository, DebRepository)
     replace(repository, valid_until=NOW + 30).write()
 
 
-def remove(repository: DebRepository) -> None:
-    shutil.rmtree(repository.directory)
-
-
-@pytest.mark.parametrize("spoil", [break_signature, break_index, expire, remove], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("spoil", [break_signature, break_index, unsign, remove], ids=lambda f: f.__name__)
 def test_mirror_that_does_not_have_what_was_signed_gives_way_to_the_next(
-    repository: DebRepository, server: Server, other: tuple[DebRepository, Server], resolving: Resolving, spoil: object
+    repository: Made, server: Server, other: tuple[Made, Server], resolving: Resolving, spoil: Callable[[Made], None]
 ) -> None:
-    assert callable(spoil)
+    gives_way(repository, server, other, resolving, spoil)
+
+
+@only_deb
+def test_mirror_whose_metadata_expired_gives_way_to_the_next(
+    repository: Made, server: Server, other: tuple[Made, Server], resolving: Resolving
+) -> None:
+    gives_way(repository, server, other, resolving, expire)
+
+
+def gives_way(
+    repository: Made, server: Server, other: tuple[Made, Server], resolving: Resolving, spoil: Callable[[Made], None]
+) -> None:
     spoil(repository)
     found = resolving(repository.described(server.url, other[1].url))
     assert found.repositories[0].url == other[1].url
@@ -94,33 +143,31 @@ def test_mirror_that_does_not_have_what_was_signed_gives_way_to_the_next(
     assert f"the next mirror is asked, {other[1].url}" in warning
 
 
-def test_mirror_that_cannot_be_reached_gives_way_to_the_next(
-    other: tuple[DebRepository, Server], resolving: Resolving
-) -> None:
+def test_mirror_that_cannot_be_reached_gives_way_to_the_next(other: tuple[Made, Server], resolving: Resolving) -> None:
     found = resolving(other[0].described(NOBODY, other[1].url))
     assert found.repositories[0].url == other[1].url
 
 
 def test_stale_mirror_gives_way_to_one_as_new_as_what_was_seen(
-    repository: DebRepository, server: Server, other: tuple[DebRepository, Server], resolving: Resolving
+    repository: Made, server: Server, other: tuple[Made, Server], resolving: Resolving
 ) -> None:
     resolving(repository.described(server.url))
-    replace(repository, date=NOW - DAY).write()
+    replace(repository, date=EARLIER).write()
     found = resolving(repository.described(server.url, other[1].url))
     assert (found.repositories[0].url, found.source_date_epoch) == (other[1].url, int(NOW))
     assert "older than what this repository gave before" in resolving.warnings[0]
 
 
 def test_when_no_mirror_serves_the_first_failure_is_told_and_the_others_with_it(
-    repository: DebRepository, server: Server, other: tuple[DebRepository, Server], resolving: Resolving
+    repository: Made, server: Server, other: tuple[Made, Server], resolving: Resolving
 ) -> None:
     break_signature(repository)
-    expire(other[0])
+    unsign(other[0])
     with pytest.raises(TrustError) as caught:
         resolving(repository.described(server.url, other[1].url, NOBODY))
     assert caught.value.reference == "bad-signature"
     assert [line.split(": ")[0] for line in caught.value.detail] == [other[1].url, NOBODY]
-    assert "has expired" in caught.value.detail[0]
+    assert "signed" in caught.value.detail[0]
     assert not resolving.metadata.exists()
 
 
@@ -135,39 +182,40 @@ def rollback(resolving: Resolving, described: Repository) -> ComposerError:
 
 
 def test_another_mirror_does_not_start_anew(
-    repository: DebRepository, server: Server, other: tuple[DebRepository, Server], resolving: Resolving
+    repository: Made, server: Server, other: tuple[Made, Server], resolving: Resolving
 ) -> None:
     resolving(repository.described(server.url))
-    replace(other[0], date=NOW - DAY).write()
+    replace(other[0], date=EARLIER).write()
     error = rollback(resolving, other[0].described(other[1].url))
     assert "repositories: {test: {accept_older_metadata: true}}" in str(error.hint)
 
 
 def test_repository_of_another_key_by_the_same_name_has_a_memory_of_its_own(
-    repository: DebRepository, server: Server, other: tuple[DebRepository, Server], resolving: Resolving
+    repository: Made, server: Server, other: tuple[Made, Server], resolving: Resolving
 ) -> None:
     resolving(repository.described(server.url))
-    look_alike = replace(other[0], date=NOW - DAY, key=SigningKey("Look-alike")).write()
-    assert resolving(look_alike.described(other[1].url)).source_date_epoch == int(NOW - DAY)
-    rollback(resolving, replace(repository, date=NOW - DAY).write().described(server.url))
+    look_alike = replace(other[0], date=EARLIER, key=SigningKey("Look-alike")).write()
+    assert resolving(look_alike.described(other[1].url)).source_date_epoch == EARLIER
+    rollback(resolving, replace(repository, date=EARLIER).write().described(server.url))
 
 
 def test_older_metadata_is_accepted_where_the_settings_say_so_and_the_memory_stays(
-    repository: DebRepository, server: Server, resolving: Resolving
+    repository: Made, server: Server, resolving: Resolving
 ) -> None:
-    described = repository.add(deb("hello")).write().described(server.url)
+    described = repository.described(server.url)
     resolving(described)
-    replace(repository, date=NOW - DAY).write()
+    replace(repository, date=EARLIER).write()
     found = resolving(replace(described, accept_older_metadata=True))
-    assert found.source_date_epoch == int(NOW - DAY)
+    assert found.source_date_epoch == EARLIER
     assert "went back to older metadata" in resolving.warnings[0]
     rollback(resolving, described)
 
 
+@only_deb
 def test_expired_metadata_is_refused_also_where_older_is_accepted(
-    repository: DebRepository, server: Server, resolving: Resolving
+    repository: Made, server: Server, resolving: Resolving
 ) -> None:
-    described = repository.add(deb("hello")).write().described(server.url)
+    described = repository.described(server.url)
     expire(repository)
     with pytest.raises(MetadataError) as caught:
         resolving(replace(described, accept_older_metadata=True))
@@ -177,13 +225,15 @@ def test_expired_metadata_is_refused_also_where_older_is_accepted(
 # -- packages ------------------------------------------------------------------------------------------------
 
 
+def wanted_of(repository: Made, package: MadePackage | MadeRpm, *urls: str) -> Wanted:
+    file = package_path(repository, package)
+    path, data = file.relative_to(repository.root), file.read_bytes()
+    return Wanted(tuple(f"{url}/{path}" for url in urls), sha256(data).hexdigest(), len(data), package.file_name)
+
+
 @pytest.fixture
-def wanted(server: Server, other: tuple[DebRepository, Server]) -> Wanted:
-    repository, far = other
-    package = repository.packages[0]
-    path = repository.pool_path(package).relative_to(repository.root)
-    digest = repository.index_text().decode().split("SHA256: ")[1].split()[0]
-    return Wanted((f"{server.url}/{path}", f"{far.url}/{path}"), digest, len(package.data), "hello")
+def wanted(repository: Made, server: Server, other: tuple[Made, Server]) -> Wanted:
+    return wanted_of(repository, repository.packages[0], server.url, other[1].url)
 
 
 def fetched(wanted: list[Wanted], cache: PackageCache, transport: HttpTransport, workers: int = 8) -> list[str]:
@@ -199,9 +249,9 @@ def fetched(wanted: list[Wanted], cache: PackageCache, transport: HttpTransport,
 
 @pytest.mark.parametrize("fault", ["wrong bytes", "longer", "absent", "cut", "no server"])
 def test_package_comes_from_the_next_mirror(
-    repository: DebRepository, server: Server, wanted: Wanted, tmp_path: Path, transport: HttpTransport, fault: str
+    repository: Made, server: Server, wanted: Wanted, tmp_path: Path, transport: HttpTransport, fault: str
 ) -> None:
-    path = repository.pool_path(repository.packages[0])
+    path = package_path(repository, repository.packages[0])
     if fault == "wrong bytes":
         path.write_bytes(bytes(reversed(path.read_bytes())))
     elif fault == "longer":
@@ -221,16 +271,14 @@ def test_package_comes_from_the_next_mirror(
 
 
 def test_mirror_that_was_not_reached_is_asked_last_from_then_on(
-    other: tuple[DebRepository, Server], tmp_path: Path, transport: HttpTransport
+    other: tuple[Made, Server], tmp_path: Path, transport: HttpTransport
 ) -> None:
     repository, far = other
-    repository.add(*(deb(f"p{n}") for n in range(6))).write()
-    entries = repository.index_text().decode().split("\n\n")
-    files = []
-    for package, entry in zip(repository.packages, entries, strict=True):
-        path = repository.pool_path(package).relative_to(repository.root)
-        digest = entry.split("SHA256: ")[1].split()[0]
-        files.append(Wanted((f"{NOBODY}/{path}", f"{far.url}/{path}"), digest, len(package.data), package.file_name))
+    if isinstance(repository, DebRepository):
+        repository.add(*(deb(f"p{n}") for n in range(6))).write()
+    else:
+        repository.add(*(rpm(f"p{n}") for n in range(6))).write()
+    files = [wanted_of(repository, package, NOBODY, far.url) for package in repository.packages]
     cache = PackageCache(tmp_path / "packages")
     assert len(fetched(files, cache, transport, workers=1)) == 1
     assert all(cache.has(file.sha256) for file in files)

@@ -105,6 +105,24 @@ def test_package_signed_with_the_key_of_another_repository_is_not_handed_out(
     assert refused(repository, tmp_path, transport).reference == "unknown-signer"
 
 
+def test_package_signed_with_the_key_that_is_pinned_for_another_repository_is_not_handed_out(
+    repository: RpmRepository, tmp_path: Path, transport: HttpTransport
+) -> None:
+    """Both repositories belong to one distribution, and each key counts for its own."""
+    second = RpmRepository(tmp_path / "second", name="second").add(rpm("other")).write()
+    repository.package_key = second.key
+    repository.write()
+    wanted = {
+        "image": ("rpm", repository.described(repository.root.as_uri()), "hello"),
+        "more": ("rpm", second.described(second.root.as_uri()), "other"),
+    }
+    packages, files = locked(tmp_path, transport, wanted)
+    assert packages.files([files["more"]])
+    with pytest.raises(TrustError) as caught:
+        packages.files([files["image"]])
+    assert caught.value.reference == "unknown-signer"
+
+
 def test_unsigned_package_is_not_handed_out(
     repository: RpmRepository, tmp_path: Path, transport: HttpTransport
 ) -> None:

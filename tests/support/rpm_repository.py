@@ -160,10 +160,10 @@ class RpmRepository:
         """An index whose packages are outside the repository."""
         self.write_indexes({"primary": primary([(p, self._bytes(p), f"../{p.file_name}") for p in self.packages])})
 
-    def described(self, url: str, *, priority: int = 500, fingerprints: tuple[str, ...] = ()) -> Repository:
+    def described(self, *urls: str, priority: int = 500, fingerprints: tuple[str, ...] = ()) -> Repository:
         return Repository(
             name=self.name,
-            urls=(url,),
+            urls=urls,
             suites=(),
             components=(),
             fingerprints=fingerprints or (self.key.fingerprint.upper(),),

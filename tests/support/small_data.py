@@ -20,6 +20,7 @@ from support.rpm_repository import RpmRepository
 CHECKOUT = Path(__file__).parents[2]
 DATA = CHECKOUT / "config"
 _TARGETS = {"deb": ("debian", "debian13"), "rpm": ("azure-linux", "azl3")}
+_DEB_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
 _ESSENTIAL = ("base-files", "bash")  # of the family that marks such packages
 _TOOLS = "tools"  # the mirror of the image tools, where they are not the distribution's own packages
 
@@ -40,24 +41,25 @@ class Described:
 
 @dataclass
 class SmallData:
-    """`settings` go on in a settings file that names this data: `mirrors` by name, below `root`."""
+    """`mirrors` goes on in a settings file that names this data: URLs by name, below `root`. `wanted` is a target of
+    the family that is not the usual one."""
 
     family: str
     folder: Path
     date: float
+    wanted: Target | None = None
     repository: DebRepository | RpmRepository = field(init=False)
     tools: DebRepository = field(init=False)
 
     def __post_init__(self) -> None:
-        os, dist = _TARGETS[self.family]
-        self.target = Target(os, dist, "x86_64", "raw")
+        self.target = self.wanted or Target(*_TARGETS[self.family], "x86_64", "raw")
         self.data = self.folder / "data"
         shutil.copytree(DATA, self.data)
         if self.family == "deb":
             self.tools = self.repository = DebRepository(self.root / "own", date=self.date)
         else:
-            self.repository = RpmRepository(self.root / "own", date=int(self.date))
-            self.tools = DebRepository(self.root / _TOOLS, date=self.date)
+            self.repository = RpmRepository(self.root / "own", date=int(self.date), arch=self.target.arch)
+            self.tools = DebRepository(self.root / _TOOLS, date=self.date, arch=_DEB_ARCH[self.target.arch])
 
     @property
     def root(self) -> Path:
@@ -66,8 +68,9 @@ class SmallData:
 
     @property
     def template(self) -> Path:
-        """The smallest sample of the distribution."""
-        return CHECKOUT / "image-templates" / f"{self.target.dist}-x86_64-minimal-raw.yml"
+        """The smallest sample of the distribution; the OS default template of an architecture that has none."""
+        sample = CHECKOUT / "image-templates" / f"{self.target.dist}-{self.target.arch}-minimal-raw.yml"
+        return sample if sample.exists() else default_template_path(DATA, self.target)
 
     def mirrors(self, url: str) -> str:
         """A line of a settings file; `url` leads to `root`."""
@@ -81,7 +84,7 @@ class SmallData:
         repository.add(*packages, *(self._plain(name) for name in sorted(self._names() - own)))
         tools = load_image_tools(DATA)
         missing = set(tools.packages) - {name_of(package) for package in self.tools.packages}
-        self.tools.packages += [deb(name) for name in sorted(missing)]
+        self.tools.packages += [deb(name, arch=self.tools.arch) for name in sorted(missing)]
         if self.tools is not self.repository:
             self.tools.write()
             self._describe(Path(tools.os, tools.dist), _TOOLS, self.tools)
@@ -94,7 +97,7 @@ class SmallData:
             return rpm(
                 package.name,
                 f"{package.version}-1",
-                arch="x86_64",
+                arch=self.target.arch,
                 requires=package.depends,
                 conflicts=package.conflicts,
                 provides=package.provides,

@@ -46,6 +46,10 @@ _MOUNTED = {"/proc": 0o555, "/sys": 0o555, "/dev": 0o755, "/run": 0o755, "/tmp":
 _SCRIPTLET = re.compile(
     r"^(?P<level>error|warning): (?P<what>%\w+)\((?P<package>[^)]+)\) scriptlet failed, (?P<how>.+)$"
 )
+# Of what is written in Lua rpm says "error" whatever follows from it:
+# 'error: lua script failed: [string "%prein(name-1.0-1.noarch)"]:1: what went wrong'
+_LUA = re.compile(r'^error: lua script failed: \[string "(?P<what>%\w+)\((?P<package>[^)]+)\)"\]:(?P<how>.+)$')
+_STOPPING = ("%pretrans", "%prein")  # without these a package is not installed
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,14 @@ class _Installation:
 
 def _failed_scriptlets(done: Completed) -> list[tuple[str, str]]:
     """Level and a sentence for each."""
-    matches = map(_SCRIPTLET.match, done.output.decode("utf-8", "replace").splitlines())
-    return [(m["level"], f"{m['what']} of {m['package']} failed: {m['how']}") for m in matches if m]
+    found = []
+    for line in done.output.decode("utf-8", "replace").splitlines():
+        if told := _SCRIPTLET.match(line):
+            found.append((told["level"], f"{told['what']} of {told['package']} failed: {told['how']}"))
+        elif told := _LUA.match(line):
+            level = "error" if told["what"] in _STOPPING else "warning"
+            found.append((level, f"{told['what']} of {told['package']} failed: line {told['how']}"))
+    return found
 
 
 def _file_name(package: PackageFile) -> str:

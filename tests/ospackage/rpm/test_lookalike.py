@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +24,7 @@ from os_image_composer.ospackage.rpm.package import check_package, read_package
 from os_image_composer.ospackage.rpm.payload import open_payload_tar, packaged_files
 from os_image_composer.ospackage.rpm.resolver import RpmResolver
 from os_image_composer.ospackage.transport import HttpTransport
+from support.dnf import Dnf
 from support.lookalike.made import AZL3, EMT3, PROBES, Lookalikes
 
 pytestmark = [
@@ -135,42 +134,13 @@ def test_rpm_accepts_the_signatures_that_were_made(lookalikes: Lookalikes, tmp_p
 
 # -- dnf's choice -----------------------------------------------------------------------------------------------------
 
-_INSTALLED = re.compile(r"^ (\S+) +(\S+) +(\S+) +(lookalike\d)\b", re.MULTILINE)
-
-
-def dnf_chooses(folder: Path, repositories: Sequence[Repository], names: str) -> set[str] | None:
-    """What dnf 4 would install into an empty root, without weak dependencies; None where it refuses."""
-    lines = ["[main]", "gpgcheck=0", "install_weak_deps=False", f"cachedir={folder}/cache", f"logdir={folder}"]
-    lines += ["best=False", "reposdir=/nonexistent", f"persistdir={folder}/persist", "varsdir=/nonexistent"]
-    for number, repository in enumerate(repositories):
-        lines += [f"[lookalike{number}]", "name=l", f"baseurl={repository.url}", "repo_gpgcheck=0"]
-    (folder / "dnf.conf").write_text("\n".join(lines) + "\n")
-    root = folder / "root"
-    root.mkdir(exist_ok=True)
-    root_of_own = ["unshare", "--map-root-user"] if os.getuid() else []  # dnf wants to be root even for a question
-    argv = [*root_of_own, "dnf", "-c", f"{folder}/dnf.conf", "--installroot", str(root)]
-    argv += ["--releasever", "3.0", "--forcearch", "x86_64"]
-    done = subprocess.run(
-        [*argv, "--assumeno", "install", *names.split()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "LC_ALL": "C.UTF-8", "HOME": str(folder), "COLUMNS": "400"},
-    )
-    output = done.stdout + done.stderr
-    if "Operation aborted" not in output:
-        assert "Problem" in output or "Unable to find a match" in output, output
-        return None
-    return {f"{name}-{version.removeprefix('0:')}.{arch}" for name, arch, version, _ in _INSTALLED.findall(done.stdout)}
-
 
 @pytest.mark.matrix
-@pytest.mark.skipif(shutil.which("dnf") is None, reason="needs dnf")
 @pytest.mark.parametrize("names", [*SHIPPED.values(), CHROOT_NAMES, *FURTHER], ids=[*SHIPPED, "chroot", *FURTHER])
-def test_package_set_is_that_of_dnf(solver: Solver, tmp_path: Path, names: str) -> None:
+def test_package_set_is_that_of_dnf(solver: Solver, lookalikes: Lookalikes, dnf: Dnf, names: str) -> None:
     paths = (EMT3,) if names == EMT3_NAMES else (AZL3, PROBES)
     try:
         own = {f"{p.name}-{p.version}.{p.arch}" for p in solver(names, *paths)}
     except SolveError:
         own = None
-    assert own == dnf_chooses(tmp_path, solver.repositories(*paths), names)
+    assert own == dnf.chooses([lookalikes.root / path for path in paths], names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pysequoia
 import pytest
 import zstandard
 
@@ -73,6 +74,15 @@ def test_signature_that_is_none_is_refused(repository: RpmRepository, resolve: R
         with pytest.raises(TrustError):
             resolve("hello")
     assert files_below(metadata) == []
+
+
+def test_changed_byte_in_the_signature_is_refused(repository: RpmRepository, resolve: Resolve, metadata: Path) -> None:
+    repository.add(rpm("hello")).write()
+    packet = bytearray(bytes(pysequoia.Sig.from_bytes(repository.signature.read_bytes())))
+    packet[-1] ^= 1
+    armored = pysequoia.armor(bytes(packet), pysequoia.ArmorKind.Signature)
+    repository.signature.write_bytes(armored.encode())
+    refused(resolve, "bad-signature", TrustError, metadata)
 
 
 def test_signature_of_a_key_that_is_not_pinned_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +36,13 @@ class Deb:
     path: Path
 
 
-def fetch(cache: Path) -> list[Deb]:
-    """The newest Debian 12 packages, from the mirror of the host's settings."""
+def fetch(cache: Path, roots: Sequence[str] = tuple(_ROOTS.split())) -> list[Deb]:
+    """The newest Debian 12 packages for `roots` and the Essential ones, from the mirror of the host's settings."""
     settings = load_settings(None, dict(os.environ), Path.cwd())
     distribution = load_distribution("debian", "debian12", "x86_64", settings.config_dir)
     family = family_for(distribution.family)
     mirrors = repositories_for(distribution, settings.mirrors, family.host_mirrors(Path("/etc")))
-    request = SetRequest("lookalike", (PackageGroup("roots", tuple(_ROOTS.split())),), essential=True)
+    request = SetRequest("lookalike", (PackageGroup("roots", tuple(roots)),), essential=True)
     packages = PackageCache(cache / "debs")
     with HttpTransport(Network()) as transport:
         resolver = family.resolver(transport, cache / "metadata", SystemClock(), silent)
