@@ -219,7 +219,8 @@ class Provider:
 
     def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
         packages = self.locking.packages(preparation.spec, preparation.chosen, transport)
-        return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
+        hashes, files = preparation.passwords.hashes, preparation.host_files
+        return StepServices(sandbox, packages, hashes, files, self.services.clock)
 
 
 def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Path]]:
