@@ -15,6 +15,7 @@ from os_image_composer.cli.summary import shown
 if TYPE_CHECKING:
     from os_image_composer.cli.progress import JsonLines
     from os_image_composer.provider.interface import Published
+    from os_image_composer.provider.verify import Verdict
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +29,9 @@ def build(
     refresh: Annotated[bool, typer.Option("--refresh", help="Ask the mirror for newer packages.")] = False,
     locked: Annotated[bool, typer.Option("--locked", help=LOCKED)] = False,
     offline: Annotated[bool, typer.Option("--offline", help=OFFLINE)] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Build a second time from an empty store, and compare.")
+    ] = False,
     json_events: Annotated[
         bool, typer.Option("--json-events", help="Print events as JSON lines on standard output.")
     ] = False,
@@ -58,7 +62,12 @@ def build(
             spec, lock_choice(template, locked=locked, refresh=refresh), output=output and output.absolute()
         )
         published = provider.build_image(preparation)
+        verdict = provider.verify(published) if verify else None
     _tell(published, json_lines, quiet)
+    if verdict is not None:
+        if not verdict.equal:
+            raise verdict.error()
+        _tell_verified(verdict, json_lines, quiet)
 
 
 def _tell(published: Published, json_lines: JsonLines | None, quiet: bool) -> None:
@@ -71,6 +80,13 @@ def _tell(published: Published, json_lines: JsonLines | None, quiet: bool) -> No
     else:
         for line in summary_lines(published, program_words()):
             print(line)
+
+
+def _tell_verified(verdict: Verdict, json_lines: JsonLines | None, quiet: bool) -> None:
+    if json_lines is not None:
+        json_lines.say("verified", {"equal": verdict.equal, "seconds": round(verdict.seconds, 3)})
+    elif not quiet:
+        print(f"verified  a second build from an empty store gave the same bits ({verdict.seconds:.1f} s)")
 
 
 def program_words() -> str:
