@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from os_image_composer.build.clock import Span
 from os_image_composer.chroot.job import (
     Completed,
     Edit,
     MakeDirectory,
     MakeSymlink,
     Remove,
+    Rewrite,
     Tree,
     WriteFile,
 )
@@ -104,6 +107,39 @@ def test_fingerprint_notices_what_was_touched(sh: Sh, sandbox: Sandbox, layer: M
     assert sandbox.fingerprint([]) == ()
 
 
+# --- settle -------------------------------------------------------------------------------------------------
+
+WRITTEN = "mkdir /d; printf 1 > /d/f; ln /d/f /d/h; ln -s f /d/l; printf 2 > /p; touch -d @1400000000 /p"
+
+
+def times(sandbox: Sandbox, path: Path) -> dict[str, int]:
+    return {name: int(fields[1]) // 10**9 for name, fields in sandbox.entries(path, 2**40).items()}
+
+
+def test_what_a_build_wrote_is_dated_by_the_epoch_and_a_package_keeps_its_date(
+    sh: Sh, sandbox: Sandbox, layer: MakeLayer
+) -> None:
+    path = layer("tree")
+    assert sh(WRITTEN, upper=path).status == 0
+    settled = sandbox.settle(path, CLAMP, Span(time.time() - 60, time.time()))
+    assert times(sandbox, path) == dict.fromkeys(("/", "/d", "/d/f", "/d/h", "/d/l"), CLAMP) | {"/p": 1_400_000_000}
+    assert sandbox.digest(path, CLAMP) == settled
+
+
+def test_what_a_build_wrote_is_dated_by_the_epoch_where_the_clock_is_years_before_it(
+    sh: Sh, sandbox: Sandbox, layer: MakeLayer
+) -> None:
+    """As the kernel would have dated it then."""
+    right, wrong = layer("right"), layer("wrong")
+    assert sh(WRITTEN, upper=right).status == 0
+    hour = 1_450_000_000
+    assert sh(f"{WRITTEN}; touch -hd @{hour + 7} /d/f /d/l; touch -d @{hour} /d /", upper=wrong).status == 0
+    ours = sandbox.settle(right, CLAMP, Span(time.time() - 60, time.time()))
+    assert sandbox.digest(wrong, CLAMP) != ours
+    assert sandbox.settle(wrong, CLAMP, Span(hour, hour + 8)) == ours
+    assert times(sandbox, wrong)["/p"] == 1_400_000_000
+
+
 # --- remove -------------------------------------------------------------------------------------------------
 
 
@@ -143,6 +179,14 @@ def test_edits_are_made_in_order(sandbox: Sandbox, layer: MakeLayer, sh: Sh) -> 
     )
     assert done.output.decode().splitlines()[1:] == ["/etc/deep/file regular file 640 5:6 2000000", "1777", "../var"]
     assert sandbox.glob(Tree((path,)), "etc/*") == ("etc/deep", "etc/link")
+
+
+def test_rewriting_a_file_keeps_mode_owner_and_the_other_name(sh: Sh, sandbox: Sandbox, layer: MakeLayer) -> None:
+    path = layer("tree", {"one": b"a long text"})
+    assert sh("ln /one /two; chown 3:42 /one; chmod 640 /one", upper=path).status == 0
+    sandbox.edit(Tree(upper=path), [Rewrite("/one", b"short")])
+    assert sh("stat -c '%a %u:%g' /one", lower=(path,)).output == b"640 3:42\n"
+    assert sandbox.read(Tree((path,)), ["one", "two"]) == {"one": b"short", "two": b"short"}
 
 
 def test_an_edit_of_a_hard_link_leaves_the_other_name(sh: Sh, sandbox: Sandbox, layer: MakeLayer) -> None:

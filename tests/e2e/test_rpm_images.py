@@ -10,7 +10,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
+import struct
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -227,6 +230,22 @@ class Root:
         chroot = Tree((_layer(self._results, "chroot-environment"),))
         job = Job(chroot, ("rpm", "--root", "/target", *words), (MountedTree(tree, "/target", api=True),))
         return self._sandbox.run(job).output.decode()
+
+
+def test_package_database_is_dated_by_the_lock_and_holds_nothing_of_a_session(azl3: Built, tmp_path: Path) -> None:
+    """sqlite's log is empty, and its index names no session (walformat, "WAL-Index Format": a salt is random)."""
+    _, preparation = azl3.workshop.provider(azl3.template, azl3.settings)
+    layer = Tree((_layer(azl3.workshop.results(azl3.template, azl3.settings), "packages:default"),))
+    sandbox = azl3.workshop.bare_sandbox()
+    found = sandbox.glob(layer, "var/lib/rpm/*")
+    assert set(found) <= {f"var/lib/rpm/rpmdb.sqlite{end}" for end in ("", "-shm", "-wal")}
+    files = sandbox.read(layer, [f"/{path}" for path in found])
+    (tmp_path / "copy").write_bytes(files["/var/lib/rpm/rpmdb.sqlite"])
+    with closing(sqlite3.connect(f"file:{tmp_path / 'copy'}?immutable=1", uri=True)) as database:
+        times = {struct.unpack("<I", key)[0] for (key,) in database.execute("SELECT DISTINCT key FROM Installtid")}
+    assert times == {preparation.lock.source_date_epoch}
+    assert files.get("/var/lib/rpm/rpmdb.sqlite-wal", b"") == b""
+    assert not files.get("/var/lib/rpm/rpmdb.sqlite-shm", b"")[32:40].strip(b"\0")
 
 
 def _layer(results: Mapping[str, Result], step: str) -> Path:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from os_image_composer.build.clock import SystemClock
+from os_image_composer.build.clock import Span, SystemClock
 from os_image_composer.build.events import Event, Note, StepStarted
 from os_image_composer.build.execute import Execution, Outcome
 from os_image_composer.build.plan import Plan
@@ -32,6 +32,9 @@ class PlainTrees:
     def digest(self, path: Path, clamp: int) -> PlainDigest:
         rows = [f"{p.relative_to(path)}\0{p.read_text() if p.is_file() else ''}" for p in sorted(path.rglob("*"))]
         return PlainDigest(hashlib.sha256("\n".join(rows).encode()).hexdigest())
+
+    def settle(self, path: Path, clamp: int, written: Span) -> PlainDigest:
+        return self.digest(path, clamp)
 
     def fingerprint(self, paths: Sequence[Path]) -> tuple[str, ...]:
         return tuple(

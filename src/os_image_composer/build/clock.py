@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of time, seconds since the epoch."""
+
+    start: float
+    end: float
 
 
 class Clock(Protocol):

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, TextIO
 
 from os_image_composer.build.canonical import sha256_file
-from os_image_composer.build.clock import Clock
+from os_image_composer.build.clock import Clock, Span
 from os_image_composer.build.events import Event, Listener, Note, Output, StepFinished, StepStarted
 from os_image_composer.build.explain import explain
 from os_image_composer.build.inventory import note_use
@@ -263,6 +263,7 @@ class Execution(Generic[S]):
             "inputs": [[role, r.digest] for role, r in inputs],
         }
         kind = step.action.result
+        began, started = self.clock.now(), self.clock.elapsed()
         with self.store.workspace(kind) as workspace:
             output = self.shelf.staged if kind is Kind.ARTIFACT else workspace.output
             log = self.store.log(self.plan.name, step.name)
@@ -284,7 +285,8 @@ class Execution(Generic[S]):
                 ) from error
             if kind is Kind.ARTIFACT:
                 return self.store.remember(key, sha256_file(output), output.stat().st_size, about)
-            return self.store.keep(key, kind, workspace, about)
+            # By the clock that it began with: one that is set right meanwhile leaves those dates alone.
+            return self.store.keep(key, kind, workspace, about, Span(began, began + self._since(started)))
 
     def _look_for_room(self, error: ComposerError, log: Path) -> None:
         """A program may say that the disk is full long before its last line, or not at all, and may leave room behind

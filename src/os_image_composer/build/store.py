@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from os_image_composer.build.canonical import sha256_file
+from os_image_composer.build.clock import Span
 from os_image_composer.build.flock import locked
 from os_image_composer.build.plan import Plan
 from os_image_composer.build.scratch import Scratch
@@ -44,6 +45,7 @@ class Trees(Protocol):
 
     def new_layer(self, path: Path) -> None: ...
     def digest(self, path: Path, clamp: int) -> Digest: ...
+    def settle(self, path: Path, clamp: int, written: Span) -> Digest: ...
     def fingerprint(self, paths: Sequence[Path]) -> tuple[str, ...]: ...
     def remove(self, paths: Sequence[Path]) -> None: ...
 
@@ -65,6 +67,9 @@ class NoTrees:
     def digest(self, path: Path, clamp: int) -> Digest:
         raise NotImplementedError
 
+    def settle(self, path: Path, clamp: int, written: Span) -> Digest:
+        raise NotImplementedError
+
     def fingerprint(self, paths: Sequence[Path]) -> tuple[str, ...]:
         raise NotImplementedError
 
@@ -73,8 +78,8 @@ class NoTrees:
 
 
 class Store:
-    """`clamp` (seconds since the epoch) bounds the times that count in digests, as it does in the image. `temporary`
-    is a folder on the store's filesystem in which unfinished work lies."""
+    """`clamp` (seconds since the epoch) is what files are dated that a build makes, and the latest time in a layer.
+    `temporary` is a folder on the store's filesystem in which unfinished work lies."""
 
     def __init__(self, root: Path, trees: Trees, clamp: int, temporary: Path) -> None:
         self.root = root
@@ -177,12 +182,18 @@ class Store:
                 output.mkdir()
             yield Workspace(output, folder / "scratch")
 
-    def keep(self, key: str, kind: Kind, workspace: Workspace, about: Mapping[str, Any]) -> Result:
-        """Make the workspace's output the result of `key`. `about` is written into the record for readers."""
+    def keep(
+        self, key: str, kind: Kind, workspace: Workspace, about: Mapping[str, Any], written: Span | None = None
+    ) -> Result:
+        """Make the workspace's output the result of `key`. `about` is written into the record for readers. A layer
+        that was `written` then is dated first (see `Sandbox.settle`)."""
         output = workspace.output
         if kind is Kind.ARTIFACT:
             raise ValueError("an artifact is remembered, not kept")
-        digest = self._digest(kind, output, self.clamp)
+        if kind is Kind.TREE and written is not None:
+            digest = self.trees.settle(output, self.clamp, written).sha256
+        else:
+            digest = self._digest(kind, output, self.clamp)
         fingerprint = self.trees.fingerprint([output])[0] if kind is Kind.TREE else _files_fingerprint(output)
         return self._publish(key, kind, digest, fingerprint, 0, output.parent, about)
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from os_image_composer.chroot.job import Edit, MakeDirectory, MakeSymlink, Remove, WriteFile
+from os_image_composer.chroot.job import Edit, MakeDirectory, MakeSymlink, Remove, Rewrite, WriteFile
 from os_image_composer.chroot.tree import TarSource
 
 _CHUNK = 1 << 20
@@ -85,6 +85,8 @@ def told(edit: Edit) -> dict[str, Any]:
         case WriteFile(path, content, mode, uid, gid):
             size = len(content)
             return {"kind": "write", "path": path, "mode": mode, "uid": uid, "gid": gid, "size": size}
+        case Rewrite(path, content):
+            return {"kind": "rewrite", "path": path, "size": len(content)}
         case MakeDirectory(path, mode, uid, gid):
             return {"kind": "directory", "path": path, "mode": mode, "uid": uid, "gid": gid}
         case MakeSymlink(path, target):
@@ -95,4 +97,4 @@ def told(edit: Edit) -> dict[str, Any]:
 
 def contents(edits: Sequence[Edit]) -> Iterator[bytes]:
     """In the order of the edits."""
-    return (edit.content for edit in edits if isinstance(edit, WriteFile))
+    return (edit.content for edit in edits if isinstance(edit, WriteFile | Rewrite))

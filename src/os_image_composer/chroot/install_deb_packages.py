@@ -36,6 +36,7 @@ from os_image_composer.chroot.job import (
     Tree,
     WriteFile,
 )
+from os_image_composer.chroot.password_dates import date_passwords
 from os_image_composer.chroot.services import PackageFile, Services
 from os_image_composer.errors import StepError
 
@@ -181,6 +182,7 @@ class _Installation:
         expect_installed(self.installed(), wanted)
 
     def tidy(self) -> None:
+        date_passwords(self.sandbox, self.tree, self.surroundings.source_date_epoch, self.work.services.clock)
         self.sandbox.edit(self.tree, [Remove(pattern) for pattern in self.surroundings.leftovers])
 
     def _run(self, argv: tuple[str, ...], root: Tree, target: str) -> None:

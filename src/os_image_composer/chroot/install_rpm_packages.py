@@ -23,6 +23,7 @@ from os_image_composer.chroot.install_place import (
 )
 from os_image_composer.chroot.installer import Surroundings
 from os_image_composer.chroot.job import Bind, Completed, Edit, Job, MakeDirectory, Mount, MountedTree, Remove, Tree
+from os_image_composer.chroot.password_dates import date_passwords
 from os_image_composer.chroot.services import PackageFile, Services
 from os_image_composer.errors import StepError
 
@@ -113,6 +114,7 @@ class _Installation:
         return {name: version.removeprefix("0:") for name, version in rows if not name.startswith(_KEY)}
 
     def tidy(self) -> None:
+        date_passwords(self.sandbox, self.tree, self.surroundings.source_date_epoch, self.work.services.clock)
         edits: list[Edit] = [Remove(pattern) for pattern in self.surroundings.leftovers]
         self.sandbox.edit(self.tree, edits)
 

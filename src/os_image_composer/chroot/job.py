@@ -79,6 +79,14 @@ class WriteFile:
 
 
 @dataclass(frozen=True)
+class Rewrite:
+    """Other content for a file that is there: owner, mode and attributes stay."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True)
 class MakeDirectory:
     """`uid` and `gid` None leave the owner as it is: root's, of a new directory."""
 
@@ -101,4 +109,4 @@ class Remove:
     pattern: str
 
 
-Edit = WriteFile | MakeDirectory | MakeSymlink | Remove
+Edit = WriteFile | Rewrite | MakeDirectory | MakeSymlink | Remove

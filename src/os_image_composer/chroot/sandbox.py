@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from os_image_composer.build.clock import Span
 from os_image_composer.chroot.asking import Asking
 from os_image_composer.chroot.feeding import archive_chunks, contents, told
 from os_image_composer.chroot.ids import IdMap
@@ -25,6 +26,7 @@ from os_image_composer.chroot.tree import Survey, TarSource, TreeDigest, Xattr
 from os_image_composer.errors import ComposerError, SandboxError, StepError
 
 READ_LIMIT = 64 << 20
+_TICK = 1.0  # seconds by which times of files may be off the clock: the kernel dates them coarsely
 #: Goes up when the same job may give other bytes: it is part of every step's id.
 SANDBOX_VERSION = 3
 _INHERITED = ("system.posix_acl_default", "system.posix_acl_access")  # acl(5)
@@ -85,6 +87,29 @@ class Sandbox:
         """Of a layer or any tree; mtimes later than `clamp` (seconds since the epoch) count as `clamp`."""
         asking = Asking("digest", self.ids)
         asking.options = {"paths": [asking.source(path)], "clamp": clamp}
+        answer = self._answer(asking)
+        return TreeDigest(answer["sha256"], answer["entries"], answer["bytes"])
+
+    def entries(self, path: Path, clamp: int) -> dict[str, tuple[str, ...]]:
+        """What `digest` is made of: by path (with leading slash) type, mode and owner in one word each, the mtime in
+        nanoseconds, and for files size, first name and SHA-256; then attributes."""
+        asking = Asking("entries", self.ids)
+        asking.options = {"paths": [asking.source(path)], "clamp": clamp}
+        found: dict[str, tuple[str, ...]] = {}
+
+        def hear(message: Message) -> None:
+            found[message.value["entry"]] = tuple(message.value["fields"])
+
+        self._talk([asking.line()], on_message=hear)
+        return found
+
+    def settle(self, path: Path, clamp: int, written: Span) -> TreeDigest:
+        """Give everything in a layer the time that it has in an image, then `digest` it. What is dated later than
+        `clamp`, or within the time in which the layer was `written` by this machine's clock, was made by the build,
+        whatever that clock says: it gets `clamp`. What carries a package's own date keeps it."""
+        asking = Asking("digest", self.ids)
+        nanoseconds = [round((written.start - _TICK) * 1e9), round((written.end + _TICK) * 1e9)]
+        asking.options = {"paths": [asking.source(path)], "clamp": clamp, "written": nanoseconds}
         answer = self._answer(asking)
         return TreeDigest(answer["sha256"], answer["entries"], answer["bytes"])
 

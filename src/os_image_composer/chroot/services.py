@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from os_image_composer.build.clock import Clock
 from os_image_composer.chroot.sandbox import Sandbox
 from os_image_composer.ospackage.lock import LockedPackage
 
@@ -46,9 +47,11 @@ class Packages(Protocol):
 @dataclass(frozen=True)
 class Services:
     """`password_hashes` and `host_files` map the SHA-256 that a step's options carry to the crypt(5) text, or to
-    the file of the build host, that it stands for."""
+    the file of the build host, that it stands for. `clock` is for telling what this build dated by it; nothing of it
+    goes into a result."""
 
     sandbox: Sandbox
     packages: Packages
     password_hashes: Mapping[str, str]
     host_files: Mapping[str, Path]
+    clock: Clock

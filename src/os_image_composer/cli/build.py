@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from os_image_composer.config.settings import Settings
     from os_image_composer.provider.interface import Published
     from os_image_composer.provider.lock_choice import LockChoice
+    from os_image_composer.provider.verify import Verdict
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +37,9 @@ def build(
         Path | None,
         typer.Option(metavar="FILE", help="Take lock, packages and keys from FILE, and open no connection."),
     ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Build a second time from an empty store, and compare.")
+    ] = False,
     json_events: Annotated[
         bool, typer.Option("--json-events", help="Print events as JSON lines on standard output.")
     ] = False,
@@ -67,7 +71,12 @@ def build(
         provider.init()
         preparation = provider.pre_process(spec, choice, output=output and output.absolute())
         published = provider.build_image(preparation)
+        verdict = provider.verify(published) if verify else None
     _tell(published, json_lines, quiet)
+    if verdict is not None:
+        if not verdict.equal:
+            raise verdict.error()
+        _tell_verified(verdict, json_lines, quiet)
 
 
 def _unpacked(bundle: Path, settings: Settings, choice: LockChoice) -> LockChoice:
@@ -97,6 +106,13 @@ def _tell(published: Published, json_lines: JsonLines | None, quiet: bool) -> No
     else:
         for line in summary_lines(published, program_words()):
             print(line)
+
+
+def _tell_verified(verdict: Verdict, json_lines: JsonLines | None, quiet: bool) -> None:
+    if json_lines is not None:
+        json_lines.say("verified", {"equal": verdict.equal, "seconds": round(verdict.seconds, 3)})
+    elif not quiet:
+        print(f"verified  a second build from an empty store gave the same bits ({verdict.seconds:.1f} s)")
 
 
 def program_words() -> str:

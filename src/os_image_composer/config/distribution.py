@@ -37,11 +37,13 @@ class RepositoryData:
 class InitrdData:
     """How the distribution makes an initrd. `argv` runs in the image root with `{kernel}` (the kernel's
     release) and `{output}` replaced; `configuration` are globs of the files of the OS configuration that it
-    reads, and nothing else of that configuration can be seen while it runs."""
+    reads, and nothing else of that configuration can be seen while it runs. `dated_by` are paths in the image root:
+    their date is given to what the generator makes, so they are made older than any clock before it runs."""
 
     argv: tuple[str, ...]
     extra_modules_option: str
     configuration: tuple[str, ...]
+    dated_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

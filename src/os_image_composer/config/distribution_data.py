@@ -101,6 +101,7 @@ class _Initrd(_Section):
     argv: Annotated[list[str], _mentions("{kernel}", "{output}")]
     extra_modules_option: str
     configuration: list[Glob]
+    dated_by: list[Glob] = []
 
 
 class _Boot(_Section):
@@ -161,7 +162,10 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
         held_back=tuple(common.held_back),
         environment=dict(common.environment),
         initrd=InitrdData(
-            tuple(common.initrd.argv), common.initrd.extra_modules_option, tuple(common.initrd.configuration)
+            tuple(common.initrd.argv),
+            common.initrd.extra_modules_option,
+            tuple(common.initrd.configuration),
+            tuple(common.initrd.dated_by),
         ),
         boot=BootData(**dict(machine.boot)),
         sudo_group=common.sudo_group,

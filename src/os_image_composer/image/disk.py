@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ _TARGET = "/target"
 _DISK = "/run/disk"
 _BOOT = "/run/boot"
 _BATCH = "/run/batch"
+_ODD_LINES = 20
 _LITTLE = 4 * 1024 * 1024
 _LOADER_CONF = b"timeout 0\nconsole-mode keep\n"
 
@@ -30,7 +33,7 @@ class WriteDisk:
     `uki_name` is the file name under EFI/Linux, where systemd-boot finds kernels (Boot Loader Specification)."""
 
     kind: ClassVar[str] = "write-disk"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     result: ClassVar[Kind] = Kind.ARTIFACT
 
     layout: DiskLayout
@@ -60,11 +63,15 @@ class WriteDisk:
             except StepError as error:
                 raise _too_small(surveyed.result().bytes, partition) or error from error
             survey = surveyed.result()
-        if survey.xattrs:
-            batch = work.scratch / "xattrs"
-            batch.write_bytes(ext4.attribute_batch(survey.xattrs))
-            output = job.run(ext4.debugfs(_DISK, _BATCH, partition), Bind(batch, _BATCH))
-            _check_batch(output)
+        batch = work.scratch / "batch"
+        times = ext4.times_batch(work.output, partition, self.source_date_epoch)
+        batch.write_bytes(ext4.attribute_batch(survey.xattrs) + times)
+        odd: list[str] = []
+        # debugfs exits with 0 whatever its commands did; beyond its echo it is silent when they worked.
+        hear = functools.partial(_note_odd, odd)
+        job.run(ext4.debugfs(_DISK, _BATCH, partition), Bind(batch, _BATCH), hear=hear)
+        if odd:
+            raise StepError("attributes-not-written", "attributes or times could not be written", detail=tuple(odd))
 
     def _write_esp(self, job: _DiskJob, work: Work[Services]) -> None:
         partition = self.layout.esp
@@ -109,10 +116,12 @@ class _DiskJob:
         # mke2fs asks for a terminal's confirmation and mtools checks geometry unless told not to.
         self.env = {"SOURCE_DATE_EPOCH": str(action.source_date_epoch), "MTOOLS_SKIP_CHECK": "1"}
 
-    def run(self, argv: tuple[str, ...], *mounts: Mount, stdin: bytes = b"") -> bytes:
+    def run(
+        self, argv: tuple[str, ...], *mounts: Mount, stdin: bytes = b"", hear: Callable[[str], None] | None = None
+    ) -> None:
         disk = Bind(self.image, _DISK, read_only=False)
         job = Job(self.tools, argv, (disk, *mounts), env=self.env, stdin=stdin)
-        done = self.work.services.sandbox.run(job)
+        done = self.work.services.sandbox.run(job, hear)
         if done.status and shutil.disk_usage(self.image.parent).free < _LITTLE:
             raise StepError(
                 "output-full",
@@ -125,15 +134,12 @@ class _DiskJob:
                 f"{argv[0]} failed with exit status {done.status}",
                 detail=done.tail(),
             )
-        return done.output
 
 
-def _check_batch(output: bytes) -> None:
-    """debugfs exits with 0 whatever its commands did; beyond its echo it is silent when they worked."""
-    lines = output.decode("utf-8", "replace").splitlines()
-    odd = [line for line in lines if not line.startswith(("debugfs", "debugfs:")) and line.strip()]
-    if odd:
-        raise StepError("attributes-not-written", "extended attributes could not be written", detail=tuple(odd[:20]))
+def _note_odd(odd: list[str], line: str) -> None:
+    """Keep what debugfs says beyond its echo, the first lines of it."""
+    if line.strip() and not line.startswith("debugfs") and len(odd) < _ODD_LINES:
+        odd.append(line)
 
 
 def _too_small(needed: int, partition: PlacedPartition) -> StepError | None:

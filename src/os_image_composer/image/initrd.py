@@ -17,10 +17,11 @@ _OUTPUT = f"/{INITRD}"
 
 @dataclass(frozen=True)
 class MakeInitrd:
-    """`argv` has `{kernel}` (the release) and `{output}` replaced. What it writes beside its output is thrown away."""
+    """`argv` has `{kernel}` (the release) and `{output}` replaced. What it writes beside its output is thrown away.
+    `dated_by`: see `InitrdData`."""
 
     kind: ClassVar[str] = "make-initrd"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     result: ClassVar[Kind] = Kind.FILES
 
     argv: tuple[str, ...]
@@ -29,6 +30,7 @@ class MakeInitrd:
     modules: str
     kernel_version: str | None
     source_date_epoch: int
+    dated_by: tuple[str, ...] = ()
 
     def run(self, work: Work[Services]) -> None:
         sandbox = work.services.sandbox
@@ -38,6 +40,10 @@ class MakeInitrd:
         kernel = find_kernel(sandbox, tree, self.kernel, self.modules, self.kernel_version)
         argv = tuple(part.format(kernel=kernel.release, output=_OUTPUT) for part in self.argv)
         env = {**dict(self.environment), "SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
+        dated = [f"/{path}" for path in self.dated_by]
+        if dated:
+            # A second after the start of 1970: nothing at all reads as "no date" in some programs.
+            sandbox.run(Job(tree, ("touch", "--no-create", "--date=@1", *dated)), work.say)
         done = sandbox.run(Job(tree, argv, env=env), work.say)
         if done.status or not sandbox.glob(tree, INITRD):
             raise StepError(

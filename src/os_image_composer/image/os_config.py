@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Edit, Job, MakeDirectory, Tree, WriteFile
+from os_image_composer.chroot.password_dates import date_passwords
 from os_image_composer.chroot.services import Services
 from os_image_composer.config.distribution import FirstBootFile
 from os_image_composer.config.spec import Keyboard, Network
@@ -103,6 +104,8 @@ class ConfigureOs:
 
     def _finish(self, work: Work[Services], tree: Tree) -> None:
         sandbox, own = work.services.sandbox, {file.final for file in self.files}
+        if "/etc/shadow" not in own:
+            date_passwords(sandbox, tree, self.source_date_epoch, work.services.clock)
         edits: list[Edit] = [
             WriteFile(file.path, file.content.encode())
             for file in self.first_boot

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from os_image_composer.build.canonical import sha256_file
-from os_image_composer.build.events import Note
+from os_image_composer.build.events import Note, PhaseFinished, PhaseStarted
 from os_image_composer.build.execute import Execution, Forecast, Outcome, forecast
 from os_image_composer.build.plan import make_plan
 from os_image_composer.build.shelf import Shelf, copy_sparse
@@ -41,6 +41,7 @@ from os_image_composer.provider.publish import own_folder, publish, staging
 from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
 from os_image_composer.provider.steps import BILL, Extras, raw_image_steps
+from os_image_composer.provider.verify import DifferentStep, Verdict, differing, note_in_manifest, side
 
 
 class Provider:
@@ -146,20 +147,48 @@ class Provider:
             store.scratch.folder(name),
         ):
             shelf = self._shelf(preparation, folder)
-            with self.locking.transport() as transport:
-                execution = Execution(
-                    preparation.plan,
-                    store,
-                    self._step_services(preparation, sandbox, transport),
-                    shelf,
-                    listener=self.services.listener,
-                    clock=self.services.clock,
-                    workers=self.settings.workers,
-                    stop=sandbox.stop,
-                    wanted=(BILL,),
-                )
-                outcome = placed_in_template(preparation.spec, execution.run)
+            outcome = self._execute(preparation, sandbox, store, shelf)
             return self.post_process(preparation, outcome, shelf, self.services.clock.elapsed() - started)
+
+    def _execute(self, preparation: Preparation, sandbox: Sandbox, store: Store, shelf: Shelf) -> Outcome:
+        with self.locking.transport() as transport:
+            execution = Execution(
+                preparation.plan,
+                store,
+                self._step_services(preparation, sandbox, transport),
+                shelf,
+                listener=self.services.listener,
+                clock=self.services.clock,
+                workers=self.settings.workers,
+                stop=sandbox.stop,
+                wanted=(BILL,),
+            )
+            return placed_in_template(preparation.spec, execution.run)
+
+    def verify(self, published: Published) -> Verdict:
+        """Build the same once more from an empty store, of which nothing stays, and note in the manifest's section of
+        the one build whether the bits are the same. Raises what `build_image` raises."""
+        preparation, listener, clock = published.preparation, self.services.listener, self.services.clock
+        started, name = clock.elapsed(), secrets.token_hex(8)
+        _, first = self.workplace(preparation.lock)
+        listener(PhaseStarted("verify"))
+        with first.scratch.folder() as folder:
+            sandbox = Sandbox(IdMap.for_caller(self.settings.root_id_range), folder / "tmp" / name)
+            store = Store(folder / "store", sandbox, preparation.lock.source_date_epoch, folder / "tmp")
+            (folder / "image").mkdir()
+            shelf = Shelf(folder / "published.json", folder / "image", folder / "out" / published.image.name)
+            with store.scratch.folder(name):
+                outcome = self._execute(preparation, sandbox, store, shelf)
+                steps: tuple[DifferentStep, ...] = ()
+                if outcome.final.digest != published.sha256:
+                    plan, final = preparation.plan, published.outcome.final
+                    one = side(first, plan, final, published.image, self.settings.cache_dir)
+                    other = side(store, plan, outcome.final, outcome.image, folder)
+                    steps = differing(plan, one, other, sandbox)
+        verdict = Verdict(steps, clock.elapsed() - started)
+        listener(PhaseFinished("verify", verdict.seconds, "the same bits" if verdict.equal else "other bits"))
+        note_in_manifest(published.manifest, verdict)
+        return verdict
 
     def _check_machine(self) -> None:
         """Raises UsageError for an architecture whose programs this machine does not run."""
@@ -219,7 +248,8 @@ class Provider:
 
     def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
         packages = self.locking.packages(preparation.spec, preparation.chosen, transport)
-        return StepServices(sandbox, packages, preparation.passwords.hashes, preparation.host_files)
+        hashes, files = preparation.passwords.hashes, preparation.host_files
+        return StepServices(sandbox, packages, hashes, files, self.services.clock)
 
 
 def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Path]]:

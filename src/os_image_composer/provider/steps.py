@@ -105,6 +105,7 @@ def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: lis
         modules=distribution.boot.modules,
         kernel_version=spec.kernel.version,
         source_date_epoch=lock.source_date_epoch,
+        dated_by=distribution.initrd.dated_by,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
 

@@ -33,6 +33,8 @@ _TYPES = {
 def digest(request: Request, fds: Sequence[int], channel: Channel) -> None:
     clamp = int(request["options"]["clamp"]) * 1_000_000_000
     with rooted(fds[request["options"]["paths"][0]]):
+        if "written" in request["options"]:
+            _settle(clamp, *request["options"]["written"])
         entries = sorted(((os.fsencode(path), path, status) for path, status in walk()), key=lambda e: e[0])
         owners: dict[tuple[int, int], str] = {}
         links: dict[str, str] = {}
@@ -54,6 +56,29 @@ def digest(request: Request, fds: Sequence[int], channel: Channel) -> None:
             total.update(b"\n" + name)
     size = sum(status.st_size for _, status in unique)
     channel.tell({"sha256": total.hexdigest(), "entries": len(entries), "bytes": size})
+
+
+def entries(request: Request, fds: Sequence[int], channel: Channel) -> None:
+    """What `digest` is made of, entry by entry: the path, then what counts of it as text."""
+    clamp = int(request["options"]["clamp"]) * 1_000_000_000
+    with rooted(fds[request["options"]["paths"][0]]):
+        links: dict[tuple[int, int], str] = {}
+        for path, status in walk():
+            first = ""
+            contents: dict[str, bytes] = {}
+            if stat.S_ISREG(status.st_mode):
+                first = links.setdefault((status.st_dev, status.st_ino), path) if status.st_nlink > 1 else ""
+                contents = {first or path: _hash(path)}
+            fields = list(_fields(path, status, clamp, first, contents))[1:]
+            channel.tell({"entry": path, "fields": [field.decode("utf-8", "surrogateescape") for field in fields]})
+
+
+def _settle(clamp: int, since: int, until: int) -> None:
+    """Date what was made within these times, and what is dated later than `clamp`, to `clamp` (all nanoseconds)."""
+    for path, status in walk():
+        late = status.st_mtime_ns > clamp or since <= status.st_mtime_ns <= until
+        if late and status.st_mtime_ns != clamp and not stat.S_ISCHR(status.st_mode):
+            os.utime(path, ns=(clamp, clamp), follow_symlinks=False)
 
 
 def _fields(path: str, status: os.stat_result, clamp: int, first: str, contents: dict[str, bytes]) -> Iterator[bytes]:

@@ -52,16 +52,28 @@ def _write(change: dict[str, Any], channel: Channel) -> None:
     path = _clear_place(change["path"])
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        left = change["size"]
-        while left:
-            view = memoryview(channel.receive(min(left, _CHUNK)))
-            left -= len(view)
-            while view:
-                view = view[os.write(fd, view) :]
+        _receive(fd, change["size"], channel)
         os.fchown(fd, change["uid"], change["gid"])
         os.fchmod(fd, change["mode"])
     finally:
         os.close(fd)
+
+
+def _rewrite(change: dict[str, Any], channel: Channel) -> None:
+    fd = os.open(place(change["path"]), os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _receive(fd, change["size"], channel)
+    finally:
+        os.close(fd)
+
+
+def _receive(fd: int, left: int, channel: Channel) -> None:
+    """Write the next `left` bytes of the data."""
+    while left:
+        view = memoryview(channel.receive(min(left, _CHUNK)))
+        left -= len(view)
+        while view:
+            view = view[os.write(fd, view) :]
 
 
 def _symlink(change: dict[str, Any], channel: Channel) -> None:
@@ -106,4 +118,4 @@ def _clear_place(name: str) -> str:
     return path
 
 
-_EDITS = {"write": _write, "symlink": _symlink, "directory": _directory, "remove": _remove}
+_EDITS = {"write": _write, "rewrite": _rewrite, "symlink": _symlink, "directory": _directory, "remove": _remove}

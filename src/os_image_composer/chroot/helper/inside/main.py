@@ -26,6 +26,7 @@ Verb = Callable[[Request, Sequence[int], Channel], None]
 _VERBS = {
     "unpack": "unpack",
     "digest": "digest",
+    "entries": "digest",
     "fingerprint": "digest",
     "survey": "digest",
     "remove": "layers",

@@ -1,0 +1,113 @@
+"""Same lock, same bits: two builds that differ in everything at once give the same image, bills of materials and
+manifest. They share what the lock names (packages), the lock, and the password hashes that lie beside it: salts are
+random, and meant to be."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from os_image_composer.build.canonical import sha256_file
+from support.clock_back import RIGHT_CLOCK, WRONG_CLOCK
+from support.surroundings import Surroundings, another_locale, ordinary_user
+from support.workshop import CHECKOUT, Workshop, remove_workshop
+
+pytestmark = [pytest.mark.root, pytest.mark.build, pytest.mark.timeout(3600)]
+
+YEARS = 3
+# Of azl3 from a look-alike of its repository (docs/rpm.md).
+TARGETS = [
+    pytest.param("debian13"),
+    pytest.param("debian12", marks=pytest.mark.matrix),
+    pytest.param("azl3", marks=pytest.mark.matrix),
+]
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest) -> Path | None:
+    name: str = request.getfixturevalue("target")
+    return request.getfixturevalue("rpm_settings") if name == "azl3" else None
+
+
+@pytest.fixture
+def one(settings: Path | None) -> Iterator[Surroundings]:
+    """An ordinary user, with one worker on one processor, in a short folder."""
+    workshop = Workshop(Path("/var/tmp") / f"oic-{os.getpid()}")
+    workshop.root.mkdir()
+    variables = {"LANG": "C.UTF-8", "TZ": "UTC"}
+    made = Surroundings(workshop, ordinary_user(), 0o077, variables, workers=1, cpus="0", settings=settings)
+    made.prepare()
+    yield made
+    shutil.rmtree(workshop.root, ignore_errors=True)
+
+
+@pytest.fixture
+def other(settings: Path | None, tmp_path: Path) -> Iterator[Surroundings]:
+    """Root, with four workers, in a long folder, on a machine of another name whose clock is years back."""
+    workshop = Workshop(tmp_path / "a folder with blanks in its name, and longer" / "ünd ŵide")
+    workshop.root.mkdir(parents=True)
+    made = Surroundings(
+        workshop,
+        pwd.getpwuid(0),
+        0o022,
+        {"LANG": another_locale(), "LC_ALL": another_locale(), "TZ": "Pacific/Kiritimati", "COLUMNS": "40"},
+        workers=4,
+        host_name="build-host-7",
+        years_back=YEARS,
+        # Each RPM is signed, and by a clock that is before the signature it is refused.
+        signatures=RIGHT_CLOCK if settings is not None else WRONG_CLOCK,
+        settings=settings,
+    )
+    made.prepare()
+    yield made
+    remove_workshop(workshop)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_two_builds_that_differ_in_everything_give_the_same_bits(
+    target: str, one: Surroundings, other: Surroundings
+) -> None:
+    sample = f"image-templates/{target}-x86_64-minimal-raw.yml"
+    # The first store is warm: it has built another image of the same packages before.
+    variant = one.source / sample.replace("minimal", "variant")
+    variant.write_text((CHECKOUT / sample).read_text().replace(f"hostname: {target}", "hostname: elsewhere"))
+    before = one.build(variant)
+    first = one.build(one.source / sample)
+    other.share(one)
+    second = other.build(other.source / sample)
+
+    assert "packages:default" in before.ran and "packages:default" in second.ran
+    assert "disk" in first.ran and "packages:default" not in first.ran
+    assert before.sha256 != first.sha256
+    assert_that_the_clock_was_back(other)
+    assert published(other.workshop) == published(one.workshop)
+    layers = [path.parent for path in (other.workshop.cache / "store" / "results").glob("*/content/etc")]
+    assert layers
+    assert all(layer.stat().st_uid != 0 for layer in layers)
+
+
+def assert_that_the_clock_was_back(surroundings: Surroundings) -> None:
+    """Programs of the sandbox read another hour, and layers were dated by it."""
+    notes = [line.split() for line in surroundings.notes.read_text().splitlines()]
+    now = (surroundings.notes.stat().st_mtime) - YEARS * 365 * 86400
+    hours = {program: int(words[-1]) for program, *words in notes if program != "dated"}
+    assert "dracut" in hours and {"dpkg", "rpm"} & set(hours)
+    assert all(now - 3600 < hour <= now for hour in hours.values())
+    assert sum(int(count) for program, count in notes if program == "dated") > 1000
+
+
+def published(workshop: Workshop) -> dict[str, Any]:
+    """By file name the SHA-256 of what a build published; of the manifest all but what it says of that one build."""
+    (manifest,) = workshop.work.rglob("*.manifest.json")
+    value = json.loads(manifest.read_text())
+    assert value.pop("build")["seconds"] > 0
+    files = {path.name: sha256_file(path) for path in manifest.parent.iterdir() if path != manifest}
+    assert {path.rpartition(".")[2] for path in files} == {"raw", "json"} and len(files) == 3
+    return {**files, manifest.name: value}

@@ -1,0 +1,110 @@
+"""A build in surroundings of its own: whose account, which machine, which folder, which hour."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from support import clock_back
+from support.commands import Told, told
+from support.workshop import CHECKOUT, Workshop
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Everything that a build must not depend on. Made by root, whoever `user` is. `cpus` are those that it may use,
+    None for all; `years_back` is where its clock is, `signatures` by which clock they are checked (see clock_back)."""
+
+    workshop: Workshop
+    user: pwd.struct_passwd
+    umask: int
+    variables: dict[str, str]
+    workers: int
+    host_name: str | None = None
+    cpus: str | None = None
+    years_back: int = 0
+    signatures: str = clock_back.WRONG_CLOCK
+    settings: Path | None = None
+
+    @property
+    def source(self) -> Path:
+        return self.workshop.root / "checkout"
+
+    @property
+    def notes(self) -> Path:
+        return self.workshop.root / "notes"
+
+    def prepare(self) -> None:
+        """A checkout of its own, and a folder that the user owns."""
+        ignore = shutil.ignore_patterns("__pycache__")
+        for name in ("src", "config", "image-templates"):
+            shutil.copytree(CHECKOUT / name, self.source / name, ignore=ignore)
+        if self.settings is not None:
+            shutil.copyfile(self.settings, self.workshop.root / "settings.yml")
+        self.own()
+
+    def share(self, other: Surroundings) -> None:
+        """The lock, the password hashes beside it, and the packages of another build; not its results."""
+        for name in ("locks", "packages", "metadata"):
+            shutil.copytree(other.workshop.cache / name, self.workshop.cache / name)
+        self.own()
+
+    def own(self) -> None:
+        for path in (self.workshop.root, *self.workshop.root.rglob("*")):
+            os.chown(path, self.user.pw_uid, self.user.pw_gid, follow_symlinks=False)
+
+    def build(self, template: Path) -> Told:
+        """Raises AssertionError with what the build said when it fails."""
+        done = subprocess.run(
+            [*self._machine(), *self._command(), *self._words(template)],
+            user=self.user.pw_uid,
+            group=self.user.pw_gid,
+            extra_groups=[],
+            umask=self.umask,
+            cwd=self.workshop.root,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            timeout=1800,
+        )
+        return told(done)
+
+    def _machine(self) -> list[str]:
+        name = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.host_name] if self.host_name else []
+        return [*name, *(["taskset", "--cpu-list", self.cpus] if self.cpus else [])]
+
+    def _command(self) -> list[str]:
+        if not self.years_back:
+            return [sys.executable, "-m", "os_image_composer"]
+        library = clock_back.library()
+        assert library is not None, "scripts/install-host-packages --test installs libfaketime"
+        program = [sys.executable, str(Path(clock_back.__file__))]
+        return [*program, str(self.years_back), str(library), str(self.notes), self.signatures]
+
+    def _words(self, template: Path) -> list[str]:
+        shop = self.workshop
+        settings = ["--config", str(shop.root / "settings.yml")] if self.settings is not None else []
+        places = ["--cache-dir", str(shop.cache), "--work-dir", str(shop.work), "--workers", str(self.workers)]
+        return [*settings, *places, "build", "--json-events", str(template)]
+
+    def _environment(self) -> dict[str, str]:
+        leading = {n: v for n, v in os.environ.items() if n.lower().endswith(("_proxy", "_ca_bundle"))}
+        own = {"HOME": self.user.pw_dir, "USER": self.user.pw_name, "PATH": os.environ["PATH"]}
+        return {**leading, **own, "PYTHONPATH": str(self.source / "src"), **self.variables}
+
+
+def ordinary_user() -> pwd.struct_passwd:
+    """The account that scripts/test runs tests as, or any other with subordinate ids."""
+    names = [line.split(":")[0] for line in Path("/etc/subuid").read_text().splitlines()]
+    return pwd.getpwnam(os.environ.get("OIC_TEST_USER", names[-1]))
+
+
+def another_locale() -> str:
+    """One of this host that sorts otherwise than C does, else the plainest one."""
+    found = subprocess.run(["locale", "-a"], capture_output=True, text=True).stdout.split()
+    return next((name for name in found if not name.startswith(("C", "POSIX"))), "POSIX")
