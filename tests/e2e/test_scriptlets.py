@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from os_image_composer.build.clock import SystemClock
 from os_image_composer.build.step import Kind, Result, Work
 from os_image_composer.chroot.install_rpm_packages import InstallTransaction
 from os_image_composer.chroot.installer import Surroundings
@@ -82,7 +83,7 @@ class Rpm:
             digest = sha256(path.read_bytes()).hexdigest()
             files.append(PackageFile(recipe.name, f"{recipe.version}-{recipe.release}", recipe.arch, digest))
             paths[digest] = path
-        services = Services(self.sandbox, cast("Packages", Given(paths)), {}, {})
+        services = Services(self.sandbox, cast("Packages", Given(paths)), {}, {}, SystemClock())
         layer, scratch = (self.folder / f"scriptlets-{next(self.numbers)}" for _ in range(2))
         self.made += [layer, scratch]
         self.sandbox.new_layer(layer)
