@@ -391,6 +391,7 @@ DATA_ROWS = {
     "initrd.argv": Change("initrd", "zstd -3", "zstd -4", COMMON),
     "initrd.extra_modules_option": Change("initrd", "--add-drivers", "--force-drivers", COMMON),
     "initrd.configuration": Change("initrd-configuration", "    - etc/crypttab\n", "", COMMON),
+    "initrd.dated_by": Change("initrd", "dracut-functions.sh]", "dracut-init.sh]", COMMON),
     "boot.kernel": Change("initrd boot", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
     "boot.modules": Change("initrd boot", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
