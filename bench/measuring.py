@@ -59,7 +59,8 @@ def timed(argv: Sequence[str], log: Path, env: dict[str, str] | None = None, cwd
 
 def build(argv: Sequence[str], log: Path) -> Build:
     """Our build with `argv`, which asks for `--json-events`. CPU seconds of a step are its own only where steps do not
-    run side by side (`--workers 1`). Raises FailedError."""
+    run side by side (`--workers 1`), and begin after the check of its inputs, which its seconds of the clock have.
+    Raises FailedError."""
     made = Build(Took(0, 0))
     env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     with log.open("w+") as errors:

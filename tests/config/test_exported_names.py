@@ -21,6 +21,7 @@ EXPORTED = {
         "Logging",
         "RepositorySettings",
         "Settings",
+        "ToolsArchiveSetting",
         "load_settings",
         "own_settings_file",
         "settings_file",
