@@ -1,6 +1,6 @@
 """Same lock, same bits: two builds that differ in everything at once give the same image, bills of materials and
-manifest. They share what the lock names (packages), the lock, and the password hashes that lie beside it: salts are
-random, and meant to be."""
+manifest. They share a bundle (the lock, and the packages that it names) and the password hashes that lie beside locks:
+salts are random, and meant to be."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def one(settings: Path | None) -> Iterator[Surroundings]:
 
 @pytest.fixture
 def other(settings: Path | None, tmp_path: Path) -> Iterator[Surroundings]:
-    """Root, with four workers, in a long folder, on a machine of another name whose clock is years back."""
+    """Root, with four workers, in a long folder, on a machine of another name whose clock is years back, and which has
+    no network: all it has of the first build is a bundle."""
     workshop = Workshop(tmp_path / "a folder with blanks in its name, and longer" / "ünd ŵide")
     workshop.root.mkdir(parents=True)
     made = Surroundings(
@@ -64,6 +65,7 @@ def other(settings: Path | None, tmp_path: Path) -> Iterator[Surroundings]:
         # Each RPM is signed, and by a clock that is before the signature it is refused.
         signatures=RIGHT_CLOCK if settings is not None else WRONG_CLOCK,
         settings=settings,
+        network=False,
     )
     made.prepare()
     yield made
@@ -79,10 +81,14 @@ def test_two_builds_that_differ_in_everything_give_the_same_bits(
     variant = one.source / sample.replace("minimal", "variant")
     variant.write_text((CHECKOUT / sample).read_text().replace(f"hostname: {target}", "hostname: elsewhere"))
     before = one.build(variant)
-    first = one.build(one.source / sample)
+    for verb, *further in (("lock",), ("bundle", str(one.bundle))):
+        done = one.run(verb, str(one.source / sample), *further)
+        assert done.returncode == 0, done.stderr
+    first = one.build(one.source / sample, "--locked")
     other.share(one)
-    second = other.build(other.source / sample)
+    second = other.build(other.source / sample, "--offline", "--locked", "--bundle", str(other.bundle))
 
+    assert (one.source / f"{sample}.lock").exists() and not (other.source / f"{sample}.lock").exists()
     assert "packages:default" in before.ran and "packages:default" in second.ran
     assert "disk" in first.ran and "packages:default" not in first.ran
     assert before.sha256 != first.sha256

@@ -18,7 +18,8 @@ from support.workshop import CHECKOUT, Workshop
 @dataclass(frozen=True)
 class Surroundings:
     """Everything that a build must not depend on. Made by root, whoever `user` is. `cpus` are those that it may use,
-    None for all; `years_back` is where its clock is, `signatures` by which clock they are checked (see clock_back)."""
+    None for all; `years_back` is where its clock is, `signatures` by which clock they are checked (see clock_back);
+    without `network` there is no interface, not even the loopback's."""
 
     workshop: Workshop
     user: pwd.struct_passwd
@@ -30,6 +31,7 @@ class Surroundings:
     years_back: int = 0
     signatures: str = clock_back.WRONG_CLOCK
     settings: Path | None = None
+    network: bool = True
 
     @property
     def source(self) -> Path:
@@ -48,20 +50,30 @@ class Surroundings:
             shutil.copyfile(self.settings, self.workshop.root / "settings.yml")
         self.own()
 
+    @property
+    def bundle(self) -> Path:
+        return self.workshop.root / "carried.bundle"
+
     def share(self, other: Surroundings) -> None:
-        """The lock, the password hashes beside it, and the packages of another build; not its results."""
-        for name in ("locks", "packages", "metadata"):
-            shutil.copytree(other.workshop.cache / name, self.workshop.cache / name)
+        """The bundle of another build, and its password hashes, which lie beside locks; nothing else of it."""
+        locks = self.workshop.cache / "locks"
+        locks.mkdir(parents=True)
+        for file in (other.workshop.cache / "locks").glob("*.secrets"):
+            shutil.copy(file, locks)
+        shutil.copy(other.bundle, self.bundle)
         self.own()
 
     def own(self) -> None:
         for path in (self.workshop.root, *self.workshop.root.rglob("*")):
             os.chown(path, self.user.pw_uid, self.user.pw_gid, follow_symlinks=False)
 
-    def build(self, template: Path) -> Told:
+    def build(self, template: Path, *flags: str) -> Told:
         """Raises AssertionError with what the build said when it fails."""
-        done = subprocess.run(
-            [*self._machine(), *self._command(), *self._words(template)],
+        return told(self.run("build", "--json-events", *flags, str(template)))
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self._machine(), *self._command(), *self._flags(), *words],
             user=self.user.pw_uid,
             group=self.user.pw_gid,
             extra_groups=[],
@@ -72,11 +84,11 @@ class Surroundings:
             text=True,
             timeout=1800,
         )
-        return told(done)
 
     def _machine(self) -> list[str]:
+        wire = ["unshare", "--net"] if not self.network else []
         name = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.host_name] if self.host_name else []
-        return [*name, *(["taskset", "--cpu-list", self.cpus] if self.cpus else [])]
+        return [*wire, *name, *(["taskset", "--cpu-list", self.cpus] if self.cpus else [])]
 
     def _command(self) -> list[str]:
         if not self.years_back:
@@ -86,11 +98,11 @@ class Surroundings:
         program = [sys.executable, str(Path(clock_back.__file__))]
         return [*program, str(self.years_back), str(library), str(self.notes), self.signatures]
 
-    def _words(self, template: Path) -> list[str]:
+    def _flags(self) -> list[str]:
         shop = self.workshop
         settings = ["--config", str(shop.root / "settings.yml")] if self.settings is not None else []
         places = ["--cache-dir", str(shop.cache), "--work-dir", str(shop.work), "--workers", str(self.workers)]
-        return [*settings, *places, "build", "--json-events", str(template)]
+        return [*settings, *places]
 
     def _environment(self) -> dict[str, str]:
         leading = {n: v for n, v in os.environ.items() if n.lower().endswith(("_proxy", "_ca_bundle"))}
