@@ -54,6 +54,12 @@ class Surroundings:
     def bundle(self) -> Path:
         return self.workshop.root / "carried.bundle"
 
+    def carry(self, template: Path) -> None:
+        """Write the template's lock, and a bundle of what it names."""
+        for words in (("lock", str(template)), ("bundle", "--locked", str(template), str(self.bundle))):
+            done = self.run(*words)
+            assert done.returncode == 0, done.stderr
+
     def share(self, other: Surroundings) -> None:
         """The bundle of another build, and its password hashes, which lie beside locks; nothing else of it."""
         locks = self.workshop.cache / "locks"

@@ -63,6 +63,7 @@ def explicit_lock(spec: ImageSpec, choice: LockChoice, asked: Asked, listener: L
     found = differences(file, spec, asked)
     if not found:
         check_signers(file, asked)
+        listener(Note("info", f"the packages are those of {choice.file}"))
         return file
     if choice.locked:
         raise UsageError(
