@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -21,6 +22,7 @@ from os_image_composer.ospackage.bundle import unpack_bundle
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.lock_file import read_lock
 from os_image_composer.ospackage.lock_text import text_of
+from support.deb_repository import SigningKey
 from support.small_archive import SmallArchive, small_archive
 from support.small_data import Described
 
@@ -169,6 +171,45 @@ def test_update_of_one_package_brings_what_it_needs_newer(shop: Shop) -> None:
     assert shop.versions() == {"web": "2.0", "tool": "1.0", "lib": "2.0", "helper": "1.0"}
 
 
+def test_update_of_one_package_brings_what_needs_it_in_just_that_version(composer: Composer, tmp_path: Path) -> None:
+    packages = (Described("web", depends=("lib (= 1.0)",)), *PACKAGES[1:])
+    shop = Shop(composer, small_archive(tmp_path / "archive", *packages))
+    shop.done("lock", shop.template)
+    shop.moves_on(Described("web", "2.0", depends=("lib (= 2.0)",)), *NEWER[1:], both=True)
+    shop.done("lock", "--update-package", "lib", shop.template)
+    assert shop.versions() == {"web": "2.0", "tool": "1.0", "lib": "2.0", "helper": "1.0"}
+
+
+def test_update_of_several_packages(shop: Shop) -> None:
+    shop.done("lock", shop.template)
+    shop.moves_on(*NEWER, both=True)
+    shop.done("lock", "--update-package", "web", "--update-package", "helper", shop.template)
+    assert shop.versions() == {"web": "2.0", "tool": "1.0", "lib": "1.0", "helper": "2.0"}
+    assert "of web there is nothing newer" in shop.done("lock", "--update-package", "web", shop.template)
+
+
+def test_lock_of_another_pinned_key_fits_again_after_an_update(shop: Shop) -> None:
+    shop.done("lock", shop.template)
+    repository: Any = shop.archive.data.repository
+    repository.key = SigningKey("successor")
+    pinned = f"repositories: {{own: {{fingerprints: [{repository.key.fingerprint.upper()}]}}}}\n"
+    shop.archive.settings.write_text(shop.archive.settings.read_text() + pinned)
+    shop.moves_on()
+    shop.refused("lock-signer", "plan", "--locked", shop.template)
+    shop.done("lock", "--update", shop.template)
+    assert shop.lock.repositories[0].signers == (repository.key.fingerprint.lower(),)
+    shop.done("plan", "--locked", shop.template)
+
+
+def test_template_that_gives_a_suite_another_priority_is_locked_anew(composer: Composer, tmp_path: Path) -> None:
+    shop = Shop(composer, small_archive(tmp_path / "archive", *PACKAGES))
+    shop.done("lock", shop.template)
+    shop.archive.template(f"packageRepositories: [{{codename: stable, priority: 700}}]\n{BODY}")
+    shop.refused("lock-differs", "plan", "--locked", shop.template)
+    shop.done("lock", shop.template)
+    shop.done("plan", "--locked", shop.template)
+
+
 def test_update_of_a_package_that_the_lock_does_not_have_is_refused_with_a_near_name(shop: Shop) -> None:
     shop.done("lock", shop.template)
     assert "helper" in shop.refused("not-in-lock", "lock", "--update-package", "helpr", shop.template)
@@ -263,6 +304,36 @@ def test_offline_opens_no_connection_and_says_how_to_get_along(shop: Shop) -> No
     settings.write_text(re.sub("file://[^']*/mirror", "http://127.0.0.1:9", settings.read_text()))
     said = shop.refused("offline", "plan", "--offline", shop.template)
     assert "os-image-composer fetch TEMPLATE" in said
+
+
+def test_offline_where_no_mirror_is_known_says_so(shop: Shop) -> None:
+    settings = shop.archive.settings
+    settings.write_text(re.sub("mirrors: .*\n", "", settings.read_text()))
+    assert "no mirror of it is known" in shop.refused("offline", "plan", "--offline", shop.template)
+    shop.refused("no-mirror", "plan", shop.template)
+
+
+def test_lock_does_without_a_mirror(shop: Shop) -> None:
+    shop.done("lock", shop.template)
+    settings = shop.archive.settings
+    settings.write_text(re.sub("mirrors: .*\n", "", settings.read_text()))
+    shop.done("plan", "--locked", shop.template)
+    shop.done("fetch", "--locked", shop.template)
+
+
+def test_lock_is_a_file_like_others_of_the_user(shop: Shop) -> None:
+    shop.done("lock", shop.template)
+    umask = os.umask(0)
+    os.umask(umask)
+    assert shop.file.stat().st_mode & 0o777 == 0o666 & ~umask
+    other = shop.file.with_name("shared.lock")
+    shop.file.rename(other)
+    other.chmod(0o664)
+    shop.file.symlink_to(other.name)
+    shop.moves_on(*NEWER)
+    shop.done("lock", "--update", shop.template)
+    assert shop.file.is_symlink() and other.stat().st_mode & 0o777 == 0o664
+    assert set(shop.versions().values()) == {"2.0"}
 
 
 def test_offline_takes_an_old_lock_of_the_last_build(shop: Shop) -> None:
@@ -361,8 +432,45 @@ def test_as_of_needs_an_archive_of_snapshots_where_metadata_tells_no_build_times
     shop.done("lock", "--as-of", "2023-11-14", shop.template)
     assert set(shop.versions().values()) == {"1.0"}
     assert shop.lock.repositories[0].url == f"file://{old}"
+    shutil.copytree(shop.archive.data.root / "own", old.with_name("20231116T235959Z"))
+    shop.done("lock", "--as-of", "2023-11-16", shop.template)
+    assert shop.lock.repositories[0].url.endswith("20231116T235959Z")
     shop.done("lock", "--update", shop.template)
     assert set(shop.versions().values()) == {"2.0"}
+
+
+def test_what_metadata_does_not_date_is_not_taken_for_old(composer: Composer, tmp_path: Path) -> None:
+    old = [replace(package, built=1_690_000_000) for package in PACKAGES]
+    shop = Shop(composer, small_archive(tmp_path / "archive", *old, family="rpm"))
+    shop.moves_on(*(replace(package, built=0) for package in NEWER), both=True)
+    shop.done("lock", "--as-of", "2023-08-01", shop.template)
+    assert set(shop.versions().values()) == {"1.0"}
+
+
+def test_flags_that_exclude_each_other_and_dates_to_come_are_refused(shop: Shop) -> None:
+    for words in (("--update", "--as-of", "2023-01-01"), ("--update", "--update-package", "web")):
+        shop.refused("wrong-usage", "lock", *words, shop.template)
+    for date in ("2199-01-01", "9999-12-31"):
+        shop.refused("wrong-value", "lock", "--as-of", date, shop.template)
+
+
+def test_diff_sees_all_that_a_lock_says(shop: Shop, tmp_path: Path) -> None:
+    shop.done("lock", shop.template)
+    before = tmp_path / "before.lock"
+    shutil.copyfile(shop.file, before)
+    for change in (
+        lambda data: data["repositories"][0].update(priority=7),
+        lambda data: data["sets"]["image"].update(weakDependencies=True),
+        lambda data: data["sets"]["image"]["asked"][-1]["packages"].update(other="web"),
+        lambda data: _entry(data, "web").update(path="elsewhere/web"),
+        lambda data: _entry(data, "web").update(source="another 1"),
+    ):
+        shutil.copyfile(before, shop.file)
+        edit(shop, change)
+        for words in (("lock", "diff"), ("compare",)):
+            done = shop.run(*words, before, shop.file)
+            assert (done.returncode, len(done.stdout.splitlines()) > 0) == (1, True), done.stdout
+        assert "are equal" not in shop.run("lock", "diff", before, shop.file).stdout
 
 
 @pytest.mark.parametrize("date", ["yesterday", "2023-13-01", "2023-11-04T00:00:00", "", "20231104"])

@@ -51,6 +51,19 @@ def test_every_repository_pins_a_key_but_for_the_one_whose_user_has_to(data: Pat
             assert all(keyring.is_absolute() for keyring in repository.keyrings)
 
 
+@pytest.mark.parametrize(
+    ("os", "dist", "fingerprint"),
+    [
+        ("azure-linux", "azl3", "2BC94FFF7015A5F28F1537AD0CD9FED33135CE90"),
+        ("edge-microvisor-toolkit", "emt3", "84910237BDFAAD16C4F9D44411FF864ABDCE8692"),
+    ],
+)
+@pytest.mark.parametrize("arch", ["x86_64", "aarch64"])
+def test_the_vendors_keys_are_pinned_and_no_others(data: Path, os: str, dist: str, fingerprint: str, arch: str) -> None:
+    repositories = load_distribution(os, dist, arch, data).repositories
+    assert [repository.fingerprints for repository in repositories] == [(fingerprint,)]
+
+
 @pytest.mark.parametrize("dist", ["debian12", "debian13"])
 def test_the_pinned_keys_are_those_of_the_hosts_keyring(data: Path, dist: str) -> None:
     from pysequoia import Cert

@@ -16,13 +16,15 @@ from pathlib import Path
 
 import pytest
 
+from os_image_composer.config.load import load_image_spec
 from os_image_composer.formats.ext4 import Ext4
 from os_image_composer.formats.filesystem import Node, NodeKind, walk
 from os_image_composer.formats.window import FileSource, Window
 from os_image_composer.image.layout import lay_out
+from os_image_composer.ospackage.lock_file import read_lock
 from os_image_composer.report.compare import compare
 from support.surroundings import Surroundings, another_locale, ordinary_user
-from support.workshop import Workshop, remove_workshop
+from support.workshop import CHECKOUT, Workshop, remove_workshop
 
 pytestmark = [pytest.mark.root, pytest.mark.build, pytest.mark.matrix, pytest.mark.timeout(3600)]
 
@@ -81,17 +83,17 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
             side.prepare()
             (side.source / "template.yml").write_text(TEMPLATE)
             side.own()
-        first.build(first.source / "template.yml")
         first.carry(first.source / "template.yml")
+        first.build(first.source / "template.yml", "--locked")
         second.share(first)
         second.build(second.source / "template.yml", "--bundle", str(second.bundle))
         (a,), (b,) = one.work.rglob("*.raw"), other.work.rglob("*.raw")
         found = compare(a, b)
-        _, preparation = one.provider(first.source / "template.yml")
-        partition = lay_out(preparation.spec, preparation.lock.seed).root
+        lock = read_lock(first.source / "template.yml.lock").lock
+        partition = lay_out(load_image_spec(first.source / "template.yml", CHECKOUT / "config"), lock.seed).root
         source = stack.enter_context(FileSource(a, allowance=1 << 40))
         root = Ext4(Window.over(source).part(partition.start, partition.size))
-        epoch = preparation.lock.source_date_epoch
+        epoch = lock.source_date_epoch
         yield Pair(root, dict(walk(root)), epoch, tuple(d.where for d in found.differences))
 
 

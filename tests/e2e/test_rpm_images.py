@@ -159,8 +159,10 @@ def test_user_of_the_template_logs_in_and_becomes_root(name: str, request: pytes
         # Host keys are made at the first start, beside the login: they came with no image.
         console.send("until [ -e /etc/ssh/ssh_host_ed25519_key ]; do sleep 1; done\n")
         console.expect(r"\$ $", SECONDS)
-        console.send("echo change-me-first | sudo -S -p '' id -un; wc -c < /etc/machine-id; ls /etc/ssh; networkctl\n")
-        answer = console.expect(r"(?s)root\n33\n.*SETUP.*\$ $", 120)
+        console.send("until networkctl --no-legend | grep -q 'ether *routable *configured'; do sleep 1; done\n")
+        console.expect(r"\$ $", SECONDS)
+        console.send("echo change-me-first | sudo -S -p '' id -un; wc -c < /etc/machine-id; ls /etc/ssh\n")
+        answer = console.expect(r"(?s)root\n33\n.*\$ $", 120)
         assert "ssh_host_ed25519_key" in answer
 
 

@@ -17,7 +17,9 @@ from os_image_composer.ospackage.keys import bundled_key
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet, Transaction
 from os_image_composer.ospackage.lock_file import read_lock
 from os_image_composer.ospackage.lock_text import dump_lock
+from support.deb_repository import SigningKey
 
+CERTIFICATE = bytes(SigningKey("bundled").certificate)
 ONE, TWO = b"one" * 1000, b"two" * 5000
 
 
@@ -47,12 +49,12 @@ def files(tmp_path: Path) -> Mapping[str, Path]:
 
 @pytest.fixture
 def bundle(tmp_path: Path, files: Mapping[str, Path]) -> Path:
-    write_bundle(tmp_path / "a.bundle", LOCK, {"r": b"certificate"}, files)
+    write_bundle(tmp_path / "a.bundle", LOCK, {"r": CERTIFICATE}, files)
     return tmp_path / "a.bundle"
 
 
 def test_same_content_gives_the_same_bytes(tmp_path: Path, bundle: Path, files: Mapping[str, Path]) -> None:
-    write_bundle(tmp_path / "b.bundle", LOCK, {"r": b"certificate"}, dict(reversed(list(files.items()))))
+    write_bundle(tmp_path / "b.bundle", LOCK, {"r": CERTIFICATE}, dict(reversed(list(files.items()))))
     assert (tmp_path / "b.bundle").read_bytes() == bundle.read_bytes()
 
 
@@ -63,7 +65,7 @@ def test_lock_packages_and_keys_arrive_in_the_cache(tmp_path: Path, bundle: Path
     packages = PackageCache(cache / "packages")
     assert packages.verified(digest(ONE)).read_bytes() == ONE
     assert packages.verified(digest(TWO)).read_bytes() == TWO
-    assert bundled_key(cache / "metadata", "r").read_bytes() == b"certificate"
+    assert bundled_key(cache / "metadata", "r").read_bytes() == CERTIFICATE
 
 
 def test_file_that_is_there_is_not_overwritten(bundle: Path, files: Mapping[str, Path]) -> None:
@@ -124,6 +126,8 @@ def named(name: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str
         named(f"packages/{'ab' * 32}", ONE),
         named("keys/../escaped.pgp", ONE),
         named("keys/.pgp", ONE),
+        named("keys/r.pgp", ONE),
+        named(digest(ONE), ONE),
         named(f"packages/{digest(ONE)}", kind=tarfile.SYMTYPE, link="/etc/passwd"),
         named(f"packages/{digest(ONE)}", kind=tarfile.LNKTYPE, link="lock"),
         named("keys/r.pgp", kind=tarfile.CHRTYPE),
@@ -138,6 +142,7 @@ def test_member_that_does_not_belong_into_a_bundle_is_refused(tmp_path: Path, me
         unpack_bundle(hostile(tmp_path, (member, data)), tmp_path / "cache")
     assert caught.value.reference == "bad-bundle"
     assert kept(tmp_path / "cache") == set()
+    assert not list((tmp_path / "cache").rglob("*.pgp"))
     assert not list(tmp_path.rglob("escaped*"))
 
 

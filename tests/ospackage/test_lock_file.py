@@ -271,3 +271,23 @@ def test_conflict_markers_of_a_merge_are_refused_with_their_line(tmp_path: Path)
     lines = dump_lock(LOCK).split("\n")
     error = written(tmp_path, "\n".join([*lines[:5], "<<<<<<< HEAD", *lines[5:]]))
     assert error.origin is not None and error.origin.line == 6
+
+
+def test_repository_twice_named_is_refused(tmp_path: Path) -> None:
+    error = written(tmp_path, changed(lambda d: d["repositories"].append(d["repositories"][0])))
+    assert "is there twice" in str(error.cause)
+
+
+def test_place_of_a_name_with_dots_has_its_line(tmp_path: Path) -> None:
+    text = changed(lambda d: d["sets"]["image"]["asked"][0]["packages"].update({"python3.11": "libc6"}))
+    file = tmp_path / "a.lock"
+    file.write_text(text)
+    place = ("sets", "image", "asked", 0, "packages", "python3.11")
+    assert read_lock(file).origin(place).line == line_with(text, "python3.11")
+
+
+def test_text_that_is_no_unicode_is_refused(tmp_path: Path) -> None:
+    data = json.loads(dump_lock(LOCK))
+    data["sets"]["image"]["transactions"][0]["packages"][0]["source"] = "\ud800"
+    error = written(tmp_path, json.dumps(data, indent=1, sort_keys=True) + "\n")
+    assert error.reference == "bad-lock"

@@ -65,6 +65,8 @@ def build(
 
     choice = lock_choice(template, locked=locked, refresh=refresh)
     with listening(settings, clock, json_lines, quiet) as listener:
+        if bundle is not None and refresh:
+            raise UsageError("wrong-usage", "--bundle and --refresh exclude each other")
         if bundle is not None:
             choice = _unpacked(bundle, settings, choice)
         provider = provider_for(spec.target, Services(settings, clock, listener))

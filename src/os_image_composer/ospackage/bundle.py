@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import secrets
 import tarfile
@@ -27,8 +28,11 @@ from os_image_composer.ospackage.keys import MAX_KEYS, bundled_key
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.lock_file import MAX_LOCK, parse_lock
 from os_image_composer.ospackage.lock_text import dump_lock
+from os_image_composer.ospackage.openpgp import holds_certificates
+from os_image_composer.ospackage.tools_archive import check_free
 
 _LOCK, _KEYS, _PACKAGES = "lock", "keys/", "packages/"
+_MOST_KEYS = 64
 _KEY = re.compile(r"keys/([A-Za-z0-9][A-Za-z0-9._+-]{0,99})\.pgp")
 
 
@@ -42,9 +46,8 @@ class Bundle:
 
 def write_bundle(path: Path, lock: Lock, keys: Mapping[str, bytes], files: Mapping[str, Path]) -> None:
     """Write `path`, or nothing; `keys` are OpenPGP certificates by the name of a repository, `files` the packages by
-    digest. Raises UsageError `file-exists`."""
-    if path.exists():
-        raise UsageError("file-exists", f"{path} is there already", hint="remove it first, or give another name")
+    digest. Raises UsageError as `check_free`, and FileExistsError for one that somebody made meanwhile."""
+    check_free(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with tarfile.open(temporary, "x:", format=tarfile.USTAR_FORMAT) as tar:
@@ -53,7 +56,7 @@ def write_bundle(path: Path, lock: Lock, keys: Mapping[str, bytes], files: Mappi
             for digest, file in sorted(files.items()):
                 with file.open("rb") as stream:
                     tar.addfile(_member(f"{_PACKAGES}{digest}", file.stat().st_size), stream)
-        temporary.replace(path)
+        os.link(temporary, path)  # which, other than a rename, replaces nothing
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -71,13 +74,17 @@ def unpack_bundle(path: Path, cache: Path) -> Bundle:
         lock = parse_lock(text.decode("utf-8", "replace"), f"the lock in {path}")
         wanted = {p.sha256: p for found in lock.sets.values() for p in found.packages()}
         packages = PackageCache(cache / "packages")
+        keys: dict[str, bytes] = {}
         for member in members:
-            digest = member.name.removeprefix(_PACKAGES)
+            folder, _, digest = member.name.rpartition("/")
             key = _KEY.fullmatch(member.name)
-            if not member.isreg() or (key is None and digest not in wanted):
+            package_there = f"{folder}/" == _PACKAGES and digest in wanted
+            if not member.isreg() or not (package_there or (key is not None and len(keys) < _MOST_KEYS)):
                 raise _bad(path, f"{member.name!r:.120} does not belong into it")
             if key is not None:
-                write_atomically(bundled_key(cache / "metadata", key[1]), _content(path, tar, member, MAX_KEYS))
+                keys[key[1]] = _content(path, tar, member, MAX_KEYS)
+                if not holds_certificates(keys[key[1]]):
+                    raise _bad(path, f"{member.name} is no OpenPGP certificate")
             else:
                 package = wanted.pop(digest)
                 if member.size != package.size:
@@ -86,6 +93,9 @@ def unpack_bundle(path: Path, cache: Path) -> Bundle:
         if wanted:
             names = sorted(p.name for p in wanted.values())
             raise _bad(path, f"{len(names)} packages of its lock are missing, such as {names[0]}")
+    # Last: a bundle that is refused leaves no key behind.
+    for name, data in keys.items():
+        write_atomically(bundled_key(cache / "metadata", name), data)
     target = cache / "locks" / f"bundle-{hashlib.sha256(text).hexdigest()[:16]}.lock"
     write_atomically(target, text)
     return Bundle(target, len({p.sha256 for found in lock.sets.values() for p in found.packages()}))
@@ -132,7 +142,7 @@ def _content(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, most: in
 def _take(
     path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, digest: str, what: str, packages: PackageCache
 ) -> None:
-    """The package into the cache, under its digest, unless the cache has it whole."""
+    """The package into the cache, under its digest."""
     stream = tar.extractfile(member)
     assert stream is not None  # a regular file
     actual, size = hashlib.sha256(), 0
@@ -158,5 +168,8 @@ def _take(
 
 def _bad(path: Path, cause: str) -> MetadataError:
     return MetadataError(
-        "bad-bundle", f"{path} is not a whole bundle", cause=cause, hint="os-image-composer bundle writes one"
+        "bad-bundle",
+        f"{path} is not a whole bundle",
+        cause=cause,
+        hint="copy it again; os-image-composer bundle writes one",
     )

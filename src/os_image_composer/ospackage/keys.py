@@ -41,11 +41,12 @@ def keyring_of(
         )
     kept = root / "keys" / f"{hashlib.sha256((repository.key_url or '').encode()).hexdigest()}.pgp"
     files = (*repository.keyrings, kept) if repository.key_url else repository.keyrings
-    brought = bundled_key(root, repository.name)
-    files = (*files, brought) if brought.exists() else files
     try:
         return load_keyring(what, repository.fingerprints, files, now)
-    except TrustError:
+    except TrustError as error:
+        brought = bundled_key(root, repository.name)
+        if brought.exists() and error.reference == "key-not-found":
+            return load_keyring(what, repository.fingerprints, (*files, brought), now)
         if repository.key_url is None:
             raise
     url = repository.key_url

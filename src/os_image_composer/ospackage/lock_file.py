@@ -9,7 +9,7 @@ import functools
 import json
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -52,7 +52,7 @@ class LockFile:
     lock: Lock
     data: Mapping[str, Any]
 
-    def origin(self, place: str) -> Origin:
+    def origin(self, place: str | Sequence[str | int]) -> Origin:
         return Origin(str(self.path), line_of(self.data, place), 1)
 
     def repository_origin(self, name: str, key: str = "") -> Origin:
@@ -106,7 +106,10 @@ def _parse(text: str, what: str, path: Path | None) -> tuple[Lock, Mapping[str, 
             )
         rest = {key: value for key, value in data.items() if key not in ("lockVersion", SEAL)}
         lock = _record(rest, "", Lock, _LOCK)
+        names = [repository.name for repository in lock.repositories]
         for number, repository in enumerate(data["repositories"]):
+            if names.index(names[number]) != number:
+                raise _WrongError(f"the repository {names[number]} is there twice", f"repositories[{number}].name")
             _check_seal(repository, f"repositories[{number}]")
         for name, packages in lock.sets.items():
             _check_set(lock, name, packages, data)
@@ -306,7 +309,7 @@ _WORD = _text(r"[A-Za-z0-9][A-Za-z0-9._+-]*", "a plain word", 100)
 _PATH = r"(?!/)(?!(?:.*/)?\.\.(?:/|$))[\x21-\x7e]+"
 _SHA256 = _text(r"[0-9a-f]{64}", "a SHA-256 digest")
 _NAME = _text(r"[A-Za-z0-9_][A-Za-z0-9+._-]*", "a package name")
-_LINE = _text(r"[^\x00-\x1f\x7f-\x9f]*", "a line of text", 2000)
+_LINE = _text("[^\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]*", "a line of text", 2000)
 
 _PACKAGE: Mapping[str, Reader[Any]] = {
     "name": _NAME,

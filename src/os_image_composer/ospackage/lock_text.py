@@ -54,17 +54,18 @@ def key_of(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def line_of(data: Any, place: str) -> int:
-    """The line, from 1, of a place such as `sets.image.transactions[0].packages[3].sha256` in `text_of(data)`; that
-    of the nearest place above it where there is none."""
+def line_of(data: Any, place: str | Sequence[str | int]) -> int:
+    """The line, from 1, of a place in `text_of(data)`; that of the nearest place above it where there is none. A place
+    is text such as `sets.image.transactions[0].packages[3].sha256`, or its steps where one of them has a dot in it."""
     line, value = 1, data
-    for name, number in _STEP.findall(place):
-        if isinstance(value, dict) and name in value:
+    steps = [name or int(number) for name, number in _STEP.findall(place)] if isinstance(place, str) else place
+    for step in steps:
+        if isinstance(value, dict) and step in value:
             keys = sorted(value)
-            before: Sequence[Any] = [value[key] for key in keys[: keys.index(name)]]
-            value = value[name]
-        elif isinstance(value, list) and number and int(number) < len(value):
-            before, value = value[: int(number)], value[int(number)]
+            before: Sequence[Any] = [value[key] for key in keys[: keys.index(step)]]
+            value = value[step]
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            before, value = value[:step], value[step]
         else:
             break
         line += 1 + sum(map(_lines, before))

@@ -93,10 +93,22 @@ def _urls(
     own = data.url or host.get(data.mirror)
     urls = tuple(mirrors.get(data.mirror, ())) or ((own,) if own else ())
     if not urls and needed:
-        raise UsageError(
-            "no-mirror",
-            f"no mirror is known for the repository {data.name} of {distribution.os} {distribution.dist}",
-            cause="neither the settings nor this host's own package sources name one",
-            hint=f"write `mirrors: {{{data.mirror}: URL}}` in the settings file, or give --mirror {data.mirror}=URL",
-        )
+        raise _no_mirror(data.name, data.mirror, distribution)
     return tuple(url.rstrip("/") for url in urls)
+
+
+def check_mirrors(distribution: Distribution, repositories: Sequence[Repository]) -> None:
+    """Raises UsageError `no-mirror` where one of the distribution's repositories has none."""
+    mirrors = {data.name: data.mirror for data in distribution.repositories}
+    for repository in repositories:
+        if not repository.urls:
+            raise _no_mirror(repository.name, mirrors[repository.name], distribution)
+
+
+def _no_mirror(name: str, mirror: str, distribution: Distribution) -> UsageError:
+    return UsageError(
+        "no-mirror",
+        f"no mirror is known for the repository {name} of {distribution.os} {distribution.dist}",
+        cause="neither the settings nor this host's own package sources name one",
+        hint=f"write `mirrors: {{{mirror}: URL}}` in the settings file, or give --mirror {mirror}=URL",
+    )

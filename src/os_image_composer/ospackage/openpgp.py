@@ -82,6 +82,14 @@ def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], 
     return Keyring(tuple(usable), tuple(sorted(pinned)))
 
 
+def holds_certificates(data: bytes) -> bool:
+    """Whether these bytes are OpenPGP certificates, at least one."""
+    try:
+        return bool(list(pysequoia.Cert.split_bytes(data)))
+    except Exception:  # pysequoia raises plain exceptions
+        return False
+
+
 def _certificates(file: Path) -> list[pysequoia.Cert]:
     try:
         data = file.read_bytes()

@@ -48,6 +48,13 @@ def first_that_works(
 ) -> T:
     """What `ask` (given a URL and how often to try) gives for the first URL that is reached, has it, and has it as
     it was signed; `passed_over` hears of the others. Raises what the first one failed with, and tells the rest."""
+    if not urls:
+        raise FetchError(
+            "offline",
+            f"{what} is not here, and no mirror of it is known",
+            cause="--offline opens no connection",
+            hint="bring what is needed while there is a network: os-image-composer fetch TEMPLATE, or a bundle",
+        )
     failed: list[tuple[str, ComposerError]] = []
     for number, url in enumerate(urls, 1):
         last = number == len(urls)

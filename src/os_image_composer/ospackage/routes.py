@@ -1,15 +1,17 @@
 """Which HTTP client asks for a URL: directly or through a proxy, and whether it says who it is.
 
-Passwords and the client certificate go to the host that the settings name as a mirror and never to one that a
-redirect names; passwords go to a mirror over https only. TLS is 1.2 or newer.
+Passwords and the client certificate go to hosts that settings or data name as mirrors and never to one that a redirect
+or a lock alone names; passwords go to a mirror over https only. TLS is 1.2 or newer.
 """
 
 from __future__ import annotations
 
 import ssl
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from os_image_composer import __version__
 from os_image_composer.config.network import Network
@@ -36,7 +38,8 @@ class Routes:
     """Clients, made when they are first needed and kept; safe to use from several threads. Raises UsageError where
     a file of the settings cannot be used."""
 
-    def __init__(self, network: Network, connections: int) -> None:
+    def __init__(self, network: Network, connections: int, identify_to: Collection[str] | None = None) -> None:
+        self._identify_to = identify_to
         self._network, self._connections = network, connections
         self._credentials = credentials_of(network.credentials)
         self._anonymous = _context(network, identified=False)
@@ -50,7 +53,8 @@ class Routes:
 
         proxy = self._network.proxy_for(url)
         user = self._credentials.of(url) if url.startswith("https:") and not redirected else None
-        identified = bool(self._network.client_certificate) and not redirected
+        known = self._identify_to is None or urlsplit(url).netloc in self._identify_to
+        identified = bool(self._network.client_certificate) and not redirected and known
         with self._one:
             client = self._clients.get((proxy, identified))
             if client is None:

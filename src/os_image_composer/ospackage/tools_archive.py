@@ -98,9 +98,12 @@ def unmarked(
 
 
 def check_free(path: Path) -> None:
-    """Raises UsageError `file-exists`: an archive is named in settings by its digest, so none is overwritten."""
-    if path.exists():
+    """Raises UsageError `file-exists`: what settings name by its digest, or what is carried elsewhere, is not
+    overwritten; `no-such-folder`."""
+    if os.path.lexists(path):
         raise UsageError("file-exists", f"{path} is there already", hint="remove it first, or give another name")
+    if not path.parent.is_dir():
+        raise UsageError("no-such-folder", f"{path.parent} is no folder", hint="make it first, or give another name")
 
 
 def write_tools_archive(path: Path, index: ToolsIndex, files: Mapping[str, Path]) -> ToolsArchive:

@@ -7,7 +7,7 @@ TransientFetchError.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,12 +47,20 @@ class Transport(Protocol):
 
 
 class HttpTransport:
-    """HTTP/1.1 with kept connections; safe to use from several threads. Raises UsageError where a file that the
-    network settings name cannot be used."""
+    """HTTP/1.1 with kept connections; safe to use from several threads. `identify_to` are the hosts (with port) that
+    may see the client certificate; None: all that no redirect names. Raises UsageError where a file that the network
+    settings name cannot be used."""
 
-    def __init__(self, network: Network | None = None, *, connections: int = 16, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        network: Network | None = None,
+        *,
+        connections: int = 16,
+        clock: Clock | None = None,
+        identify_to: Collection[str] | None = None,
+    ) -> None:
         self._network = network or Network()
-        self._routes = Routes(self._network, connections)
+        self._routes = Routes(self._network, connections, identify_to)
         self._clock = clock or SystemClock()
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from os_image_composer.build.clock import Clock
 from os_image_composer.build.flock import locked
 from os_image_composer.errors import MetadataError
-from os_image_composer.ospackage.lock import Lock
+from os_image_composer.ospackage.lock import Lock, LockedRepository
 from os_image_composer.ospackage.lock_file import parse_lock
 from os_image_composer.ospackage.lock_text import dump_lock
 
@@ -47,12 +47,7 @@ class ImplicitLock:
         # Two builds at once take one lock, dates included: the second finds what the first has kept.
         with locked(self.path.with_suffix(".lock-lock")):
             kept = self.read(None)
-            lock = resolved
-            if kept is not None and same_packages(kept, resolved):
-                urls = [r.url for r in resolved.repositories]
-                lock = replace(
-                    kept, repositories=tuple(replace(r, url=u) for r, u in zip(kept.repositories, urls, strict=True))
-                )
+            lock = renewed(kept, resolved) if kept is not None else resolved
             temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
             temporary.write_text(dump_lock(lock))
             now = self.clock.now()
@@ -61,8 +56,16 @@ class ImplicitLock:
             return lock
 
 
-def same_packages(one: Lock, other: Lock) -> bool:
-    """Whether two locks differ by nothing but the dates and mirrors of their metadata."""
-    return replace(one, source_date_epoch=0, repositories=()) == replace(
-        other, source_date_epoch=0, repositories=()
-    ) and [(r.name, r.suite) for r in one.repositories] == [(r.name, r.suite) for r in other.repositories]
+def renewed(old: Lock, new: Lock) -> Lock:
+    """`new`, or `old` with the mirrors of `new` where the two differ by nothing but these and the dates of metadata: so
+    that what asks for the newest without there being anything newer changes no bit of an image."""
+    if replace(old, source_date_epoch=0, repositories=_undated(old)) != replace(
+        new, source_date_epoch=0, repositories=_undated(new)
+    ):
+        return new
+    urls = [r.url for r in new.repositories]
+    return replace(old, repositories=tuple(replace(r, url=u) for r, u in zip(old.repositories, urls, strict=True)))
+
+
+def _undated(lock: Lock) -> tuple[LockedRepository, ...]:
+    return tuple(replace(r, url="", date=0, valid_until=None, metadata_sha256="") for r in lock.repositories)

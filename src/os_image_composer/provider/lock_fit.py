@@ -30,13 +30,22 @@ def differences(file: LockFile, spec: ImageSpec, asked: Asked) -> tuple[Finding,
 
 
 def check_signers(file: LockFile, asked: Asked) -> None:
-    """Raises TrustError `lock-signer` for a repository whose metadata, as the lock has it, was signed by no key that is
-    pinned for it now."""
+    """Raises TrustError `no-pinned-key`, and `lock-signer` for a repository whose metadata, as the lock has it, was
+    signed by no key that is pinned for it now."""
     pinned = {name: repository for repository in (*asked.repositories, *asked.others) for name in _rows(repository)}
     for locked in file.lock.repositories:
         repository = pinned.get(locked.name)
-        if repository is None or not repository.fingerprints:
+        if repository is None:
             continue
+        if not repository.fingerprints:
+            raise TrustError(
+                "no-pinned-key",
+                f"no key is pinned for {locked.name}",
+                cause=f"the lock has it signed by {', '.join(locked.signers) or 'nobody'}",
+                hint="ask the vendor for the fingerprint by another way than the network, and write it into the "
+                f"settings file: `repositories: {{{repository.name}: {{fingerprints: [40 hex digits]}}}}`",
+                origin=file.repository_origin(locked.name, "signers"),
+            )
         if not {f.lower() for f in repository.fingerprints} & set(locked.signers):
             raise TrustError(
                 "lock-signer",
@@ -79,7 +88,7 @@ def _packages(file: LockFile, spec: ImageSpec, request: SetRequest) -> Iterator[
     for number, group in enumerate(locked.asked):
         for text in group.packages:
             if text not in wanted:
-                where = file.origin(f"{place}.asked[{number}].packages.{text}")
+                where = file.origin(("sets", request.name, "asked", number, "packages", text))
                 message = f"the lock was made for {text} as well, which {_who(request)} does not ask for"
                 yield Finding("locked-too-much", message, where)
     if locked.weak_dependencies != request.weak_dependencies:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from os_image_composer.config.nearest import did_you_mean
@@ -10,45 +10,55 @@ from os_image_composer.errors import SolveError, UsageError
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.ospackage.resolve import SetRequest
 from os_image_composer.ospackage.transactions import needs_of, reachable
-from os_image_composer.provider.implicit_lock import same_packages
+from os_image_composer.provider.implicit_lock import renewed
 
 Keep = Callable[[SetRequest], SetRequest]
 
 
 def newest(old: Lock | None, resolve: Callable[[Keep], Lock]) -> Lock:
     """What the repositories have now. An old lock with the same packages stays as it is, dates and bits included."""
-    return _successor(old, resolve(lambda request: request))
+    new = resolve(lambda request: request)
+    return renewed(old, replace(new, seed=old.seed)) if old is not None else new
+
+
+def as_it_was(old: Lock | None, resolve: Callable[[Keep], Lock]) -> Lock:
+    """What the repositories had at the time for which `resolve` asks them, its dates included."""
+    new = resolve(lambda request: request)
+    return replace(new, seed=old.seed) if old is not None else new
 
 
 def keeping(old: Lock, updated: Sequence[str], resolve: Callable[[Keep], Lock]) -> Lock:
-    """The versions of `old` as far as they can still be had, but for the packages named in `updated`, and for what
-    these need where they cannot be installed otherwise. Raises UsageError `not-in-lock` for a name that the lock does
-    not have, SolveError."""
+    """The versions of `old` as far as they can still be had, but for the packages named in `updated`; where that cannot
+    be installed, but for what these need as well, and then for what needs them too. Raises UsageError `not-in-lock` for
+    a name that the lock does not have, SolveError."""
     _check_names(old, updated)
-    attempts = [frozenset(updated)]
-    if updated:
-        attempts.append(frozenset(_with_needs(old, updated)))
-    for number, released in enumerate(attempts, 1):
+    failed: SolveError | None = None
+    for released in _attempts(old, updated):
         try:
-            return _successor(old, resolve(_keeping(old, released)))
+            return renewed(old, replace(resolve(_keeping(old, released)), seed=old.seed))
         except SolveError as error:
-            if error.reference != "cannot-be-installed" or number < len(attempts):
-                if error.reference != "cannot-be-installed":
-                    raise
-                continue
-            error.hint = (
-                "the versions of the lock are kept as far as possible, and with these it cannot be: "
-                "os-image-composer lock --update TEMPLATE takes the newest of everything"
-            )
-            raise
-    raise AssertionError("an attempt returns or raises")
+            if error.reference != "cannot-be-installed":
+                raise
+            failed = failed or error
+    assert failed is not None
+    failed.hint = (
+        "the versions of the lock are kept as far as possible, and with these it cannot be: "
+        "os-image-composer lock --update TEMPLATE takes the newest of everything"
+    )
+    raise failed
 
 
-def _successor(old: Lock | None, new: Lock) -> Lock:
-    if old is None:
-        return new
-    new = replace(new, seed=old.seed)
-    return old if same_packages(old, new) else new
+def _attempts(old: Lock, updated: Sequence[str]) -> Iterator[frozenset[str]]:
+    """Which packages may change, fewest first."""
+    yield frozenset(updated)
+    if updated:
+        yield frozenset(_with_needs(old, updated))
+        yield frozenset(_with_needs(old, {*updated, *_needing(old, updated)}))
+
+
+def _needing(old: Lock, names: Sequence[str]) -> set[str]:
+    packages = (p for found in old.sets.values() for p in found.packages())
+    return {p.name for p in packages if set(names) & set(p.depends)}
 
 
 def _keeping(old: Lock, released: frozenset[str]) -> Keep:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from os_image_composer.build.canonical import canonical_json, sha256_text
 from os_image_composer.build.events import Note, PhaseFinished, PhaseStarted
@@ -23,7 +24,7 @@ from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.keys import keyring_of
 from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
 from os_image_composer.ospackage.lock_file import LockFile
-from os_image_composer.ospackage.mirrors import as_it_was, repositories_for
+from os_image_composer.ospackage.mirrors import as_it_was, check_mirrors, repositories_for
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, SetRequest
 from os_image_composer.ospackage.tools_archive import (
@@ -46,6 +47,7 @@ from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.lock_choice import ANY_LOCK, ChosenLock, LockChoice, explicit_lock, implicit_lock
 from os_image_composer.provider.lock_fit import Asked, check_signers, differences
 from os_image_composer.provider.lock_renewal import Keep, keeping, newest
+from os_image_composer.provider.lock_renewal import as_it_was as as_it_was_then
 from os_image_composer.provider.packages import LockedPackages, Source
 from os_image_composer.provider.placed import placed_in_template
 from os_image_composer.provider.services import Services
@@ -114,7 +116,9 @@ class Locking:
             kept = tuple(replace(d, requests=tuple(keep(r) for r in d.requests)) for d in demands)
             return placed_in_template(spec, lambda: self._resolve(spec, kept))
 
-        if old is None or update or as_of is not None:
+        if as_of is not None:
+            lock = as_it_was_then(old.lock if old is not None else None, resolve)
+        elif old is None or update:
             lock = newest(old.lock if old is not None else None, resolve)
         elif packages or differences(old, spec, _asked(demands)):
             lock = keeping(old.lock, packages, resolve)
@@ -173,7 +177,18 @@ class Locking:
         """The door to the network, which is shut where the settings say so."""
         if self.settings.offline:
             return nullcontext(OfflineTransport())
-        return HttpTransport(self.settings.network)
+        return HttpTransport(self.settings.network, identify_to=self._mirror_hosts())
+
+    def _mirror_hosts(self) -> frozenset[str]:
+        """The hosts that settings, data and build host name; a lock from somebody else can name further ones, and to
+        these nobody identifies."""
+        settings, known = self.settings, (self.distribution, self.tools_distribution)
+        urls = [url for found in settings.mirrors.values() for url in found]
+        urls += settings.snapshots.values()
+        for distribution in known:
+            urls += family_for(distribution.family).host_mirrors(Path("/etc")).values()
+            urls += [url for r in distribution.repositories for url in (r.url, r.key_url) if url]
+        return frozenset(urlsplit(url).netloc for url in urls)
 
     # -- what is asked of whom -------------------------------------------------------------------------------
 
@@ -203,8 +218,9 @@ class Locking:
     ) -> Demand:
         family, settings = family_for(distribution.family), self.settings
         host = family.host_mirrors(Path("/etc"))
+        # A lock says where its packages are: mirrors are needed by who resolves.
         repositories = repositories_for(
-            distribution, settings.mirrors, host, settings.repositories, suites, mirrors_needed=not settings.offline
+            distribution, settings.mirrors, host, settings.repositories, suites, mirrors_needed=False
         )
         if as_of is not None:
             mirrors = {data.name: data.mirror for data in distribution.repositories}
@@ -222,6 +238,9 @@ class Locking:
         clock, listener = self.services.clock, self.services.listener
         started = clock.elapsed()
         listener(PhaseStarted("resolve"))
+        if not self.settings.offline:
+            for demand in demands:
+                check_mirrors(demand.distribution, demand.repositories)
         archive = self.tools_archive()  # before any repository is asked, because that takes longer
         for repository in dict.fromkeys(r for demand in demands for r in demand.repositories):
             listener(Note("info", f"{repository.name}: {', '.join(repository.urls)}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository
+from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
 from os_image_composer.report.differences import Area, Differences
 
 
@@ -19,6 +19,7 @@ def compare_locks(a: Lock, b: Lock, found: Differences) -> None:
         else:
             found.add(Area.LOCK, f"repository {name}", "missing", one and one.url, other and other.url)
     for name in sorted(a.sets.keys() | b.sets.keys()):
+        found.add_fields(Area.LOCK, name, set_fields(a, b, name))
         ours, theirs = _packages(a, name), _packages(b, name)
         for package in sorted(ours.keys() | theirs.keys()):
             _compare_packages(f"{name}: {package}", ours.get(package), theirs.get(package), found)
@@ -45,6 +46,18 @@ def lock_fields(a: Lock, b: Lock) -> Iterator[tuple[str, object, object]]:
     yield "source-date-epoch", a.source_date_epoch, b.source_date_epoch
 
 
+def set_fields(a: Lock, b: Lock, name: str) -> Iterator[tuple[str, object, object]]:
+    """What two locks say of why the packages of a set are there."""
+    one, other = (lock.sets.get(name, PackageSet(())) for lock in (a, b))
+    yield "asked", _asked(one), _asked(other)
+    yield "roots", " ".join(one.roots), " ".join(other.roots)
+    yield "weak-dependencies", one.weak_dependencies, other.weak_dependencies
+
+
+def _asked(packages: PackageSet) -> str:
+    return " ".join(f"{g.label}:{text}={met}" for g in packages.asked for text, met in sorted(g.packages.items()))
+
+
 def repository_fields(a: LockedRepository, b: LockedRepository) -> Iterator[tuple[str, object, object]]:
     yield "url", a.url, b.url
     yield "suite", a.suite, b.suite
@@ -52,6 +65,9 @@ def repository_fields(a: LockedRepository, b: LockedRepository) -> Iterator[tupl
     yield "valid-until", a.valid_until, b.valid_until
     yield "metadata", a.metadata_sha256, b.metadata_sha256
     yield "signers", " ".join(a.signers), " ".join(b.signers)
+    yield "family", a.family, b.family
+    yield "components", " ".join(a.components), " ".join(b.components)
+    yield "priority", a.priority, b.priority
 
 
 def _package_fields(a: tuple[str, LockedPackage], b: tuple[str, LockedPackage]) -> Iterator[tuple[str, object, object]]:

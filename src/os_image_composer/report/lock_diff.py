@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from os_image_composer.ospackage.family import families, family_for
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository
-from os_image_composer.report.compare_lock import lock_fields, repository_fields
+from os_image_composer.report.compare_lock import lock_fields, repository_fields, set_fields
 
 
 class Kind(StrEnum):
@@ -20,6 +20,7 @@ class Kind(StrEnum):
     UPGRADED = "upgraded"
     DOWNGRADED = "downgraded"
     REPLACED = "replaced"  # the same version with other bytes
+    CHANGED = "changed"  # the same bytes, of which the lock says something else: where they are, what they need
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,7 @@ class LockDiff:
 
     packages: tuple[PackageChange, ...]
     others: tuple[OtherChange, ...]
-
-    @property
-    def equal(self) -> bool:
-        return not self.packages and not self.others
+    equal: bool
 
     def of(self, name: str) -> tuple[PackageChange, ...]:
         return tuple(change for change in self.packages if change.set == name)
@@ -72,7 +70,7 @@ def diff_locks(a: Lock, b: Lock) -> LockDiff:
             change = _change(name, before.get(key), after.get(key), {r.name: r for r in b.repositories})
             if change is not None:
                 packages.append(change)
-    return LockDiff(tuple(packages), tuple(_others(a, b)))
+    return LockDiff(tuple(packages), tuple(_others(a, b)), a == b)
 
 
 def _packages(lock: Lock, name: str) -> dict[tuple[str, str], LockedPackage]:
@@ -91,9 +89,9 @@ def _change(
     one = after or before
     assert one is not None
     if before is not None and after is not None:
-        if (before.version, before.sha256) == (after.version, after.sha256):
+        if before == after:
             return None
-        kind = Kind.REPLACED
+        kind = Kind.REPLACED if before.sha256 != after.sha256 else Kind.CHANGED
         if before.version != after.version:
             newer = _is_newer(after, before, repositories)
             kind = Kind.UPGRADED if newer else Kind.DOWNGRADED
@@ -122,12 +120,20 @@ def _others(a: Lock, b: Lock) -> Iterator[OtherChange]:
     for field, before, after in lock_fields(a, b):
         if before != after:
             yield OtherChange("lock", field, str(before), str(after))
+    for name in sorted(a.sets.keys() | b.sets.keys()):
+        for field, before, after in set_fields(a, b, name):
+            if before != after:
+                yield OtherChange(name, field, str(before), str(after))
     ours, theirs = {r.name: r for r in a.repositories}, {r.name: r for r in b.repositories}
     for name in sorted(ours.keys() | theirs.keys()):
         one, other = ours.get(name), theirs.get(name)
         if one is None or other is None:
-            yield OtherChange(f"repository {name}", "there", str(one is not None), str(other is not None))
+            yield OtherChange(f"repository {name}", "added" if one is None else "removed", _who(one), _who(other))
             continue
         for field, before, after in repository_fields(one, other):
             if before != after:
                 yield OtherChange(f"repository {name}", field, str(before), str(after))
+
+
+def _who(repository: LockedRepository | None) -> str:
+    return f"{repository.url} signed by {', '.join(repository.signers)}" if repository is not None else ""

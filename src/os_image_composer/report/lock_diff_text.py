@@ -42,7 +42,8 @@ def markdown_lines(diff: LockDiff) -> Iterator[str]:
         yield "| | field | from | to |"
         yield "| --- | --- | --- | --- |"
         for other in diff.others:
-            yield f"| {_cell(other.what)} | {other.field} | {_cell(other.before)} | {_cell(other.after)} |"
+            before, after = (f"`{_cell(v)}`" if v else "" for v in (other.before, other.after))
+            yield f"| `{_cell(other.what)}` | {other.field} | {before} | {after} |"
 
 
 def _by_set(diff: LockDiff) -> Iterator[tuple[str, Sequence[PackageChange]]]:

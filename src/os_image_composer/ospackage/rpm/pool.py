@@ -193,7 +193,8 @@ class PackagePool:
         for repository in self.repositories:
             if repository.as_of is not None:
                 for solvable in self._repos[repository.locked.name].solvables_iter():
-                    if solvable.lookup_num(solv.SOLVABLE_BUILDTIME) > repository.as_of:
+                    # 0: the metadata does not say, and what is not known to be old is not taken for it.
+                    if not 0 < solvable.lookup_num(solv.SOLVABLE_BUILDTIME) <= repository.as_of:
                         yield solvable.id
 
 
