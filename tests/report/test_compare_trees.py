@@ -134,6 +134,7 @@ def test_locks_differ_by_package_and_field(tmp_path: Path) -> None:
     assert compare(a, a).equal
     assert found(a, b) == {
         ("lock", "lock", "source-date-epoch"),
+        ("lock", "image", "roots"),
         ("lock", "image: one:amd64", "version"),
         ("lock", "image: one:amd64", "path"),
         ("lock", "image: two:amd64", "missing"),
