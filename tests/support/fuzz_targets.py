@@ -5,6 +5,7 @@ errors that it documents. tests/ospackage/test_parsers.py feeds them mutated sam
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import struct
 import tarfile
@@ -24,6 +25,7 @@ from os_image_composer.formats.pe import content, parse_pe, room_of
 from os_image_composer.formats.pkcs7 import signer_names
 from os_image_composer.formats.volumes import identify, open_filesystem
 from os_image_composer.formats.window import FormatError, Window
+from os_image_composer.ospackage.bundle import unpack_bundle, write_bundle
 from os_image_composer.ospackage.credentials import read_credentials
 from os_image_composer.ospackage.deb.apt_sources import host_mirrors
 from os_image_composer.ospackage.deb.archive import control_file, open_data_tar
@@ -42,9 +44,16 @@ from os_image_composer.ospackage.lock import (
 from os_image_composer.ospackage.lock_file import parse_lock
 from os_image_composer.ospackage.lock_text import dump_lock
 from os_image_composer.ospackage.openpgp import load_keyring, verify_cleartext
+from os_image_composer.ospackage.rpm.inventory import installed as installed_rpms
+from os_image_composer.ospackage.rpm.package import read_package
+from os_image_composer.ospackage.rpm.payload import open_payload_tar, packaged_files
+from os_image_composer.ospackage.rpm.repomd import parse_repomd
 from os_image_composer.ospackage.tools_index import ToolsIndex, dump_index, parse_index
 from support.deb_repository import NOW, DebRepository, SigningKey, deb
 from support.efi_programs import efi_program
+from support.rpm_database import blob, write_database
+from support.rpm_package import rpm
+from support.rpm_repository import RpmRepository
 
 ROOT = Path(__file__).parents[2]
 
@@ -146,6 +155,26 @@ def targets(work: Workplace) -> dict[str, Target]:
     def tools(data: bytes) -> None:
         assert dump_index(parse_index(data, "test.tar")) == data
 
+    def bundle(data: bytes) -> None:
+        unpack_bundle(work.file("a.bundle", data), work.path / "bundle-cache")
+
+    def repomd(data: bytes) -> None:
+        found = parse_repomd(data, "test")
+        for kind in ("primary", "filelists"):
+            assert ".." not in found.index(kind, "test").path.split("/")
+
+    def rpm_file(data: bytes) -> None:
+        path = work.file("a.rpm", data)
+        for one in packaged_files(read_package(path)):
+            assert not one.path.startswith("//")
+        with open_payload_tar(path) as stream:
+            for _ in range(64):
+                if not stream.read(1 << 16):
+                    break
+
+    def rpm_database(data: bytes) -> None:
+        installed_rpms({"var/lib/rpm/rpmdb.sqlite": data})
+
     def sources(data: bytes) -> None:
         work.file("etc/apt/sources.list", data)
         work.file("etc/apt/sources.list.d/a.sources", data)
@@ -179,12 +208,21 @@ def targets(work: Workplace) -> dict[str, Target]:
 
     repository = DebRepository(work.path / "mirror", key=work.key)
     repository.add(deb("hello", depends="a (>= 1) | b:any, c", provides="x (= 1)", essential="yes"), deb("c")).write()
+    rpms = RpmRepository(work.path / "rpms", key=work.key)
+    made = rpm("hello", "1:2-3", files={"/usr/bin/hello": b"hello" * 20}, requires=("libc >= 2",))
+    rpms.add(made).write()
+    (work.path / "rpmdb.sqlite").unlink(missing_ok=True)  # of an earlier call
+    database = write_database(work.path / "rpmdb.sqlite", [blob(made)], mode="DELETE")
     signed = repository.inrelease.read_bytes()
     text = b"-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n"
     plain = signed[len(text) : signed.index(b"-----BEGIN PGP SIGNATURE-----")]
     debs = tuple(deb("hello", form=form, files={"./a": b"1", "./b/c": b"2" * 100}).data for form in ("", ".gz", ".xz"))
     sample = (ROOT / "image-templates/debian13-x86_64-minimal-raw.yml").read_bytes()
     return {
+        "bundle": Target(bundle, (_bundle(work),), 8192),
+        "repomd": Target(repomd, (rpms.repomd.read_bytes(),), 4096),
+        "rpm": Target(rpm_file, (made.data(), made.signed(work.key)), 8192),
+        "rpmdb": Target(rpm_database, (database.read_bytes(),), 16384),
         "archive": Target(archive, (*debs, deb("hello", form=".zst").data), 16384),
         "credentials": Target(credentials, (b'# x\nmachine a.example:1 login b password "c d"\n',), 512),
         "inrelease": Target(inrelease, (signed,), 8192),
@@ -234,6 +272,19 @@ def _tools() -> bytes:
     repository = LockedRepository("r/s", "", "s", 1, None, "cd" * 32, ("ef" * 20,))
     package = LockedPackage("a", "1", "all", "r/s", "pool/a.x", 1, "ab" * 32, 1, False, "a 1", ("b",))
     return dump_index(ToolsIndex.of("o", "d", "x86_64", (repository,), (package,)))
+
+
+def _bundle(work: Workplace) -> bytes:
+    data = b"a package"
+    digest = hashlib.sha256(data).hexdigest()
+    package = LockedPackage("a", "1", "all", "r/s", "pool/a.x", len(data), digest, 1, False, "a 1", ())
+    repository = LockedRepository("r/s", "https://a.example", "s", 1, None, "cd" * 32, ("ef" * 20,))
+    packages = PackageSet((Transaction("t", (package,)),), (AskedGroup("t", {"a": "a"}),))
+    lock = Lock("o", "d", "x86_64", "8f8a2f51-54d1-4cf5-9ec5-6c8f6a0c3f0e", 1, (repository,), {"image": packages})
+    path = work.path / "sample.bundle"
+    path.unlink(missing_ok=True)
+    write_bundle(path, lock, {"r": bytes(work.key.certificate)}, {digest: work.file("a.package", data)})
+    return path.read_bytes()
 
 
 def _tar(form: int) -> bytes:
