@@ -293,7 +293,8 @@ class Execution(Generic[S]):
         when it gives up."""
         if error.reference in _OWN_WORDS:
             return
-        said = os.strerror(errno.ENOSPC) in log.read_text("utf-8", "replace")  # programs run in the C locale
+        full = os.strerror(errno.ENOSPC)  # as programs say it: they run in the C locale
+        said = full in (error.cause or "") or full in log.read_text("utf-8", "replace")
         if said or shutil.disk_usage(self.store.root).free < _LITTLE:
             error.hint = f"no space is left in {self.store.root}: free some, or set cache_dir to a larger filesystem"
 
