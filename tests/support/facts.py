@@ -123,8 +123,9 @@ def boot_facts(image: Path, backend: str, seconds: float) -> Facts:
     """Boot `image` and hear it out: until its unit has said all, or for so many seconds."""
     clock, answers = SystemClock(), dict[str, Answer]()
     with run_guest(image, Machine(), clock) as guest:
-        end = clock.elapsed() + seconds
-        while END not in answers and guest.status() is None and clock.elapsed() < end:
+        end, on = clock.elapsed() + seconds, True
+        while END not in answers and on and clock.elapsed() < end:
+            on = guest.status() is None  # looked at first: what it said last is read after it has gone
             guest.console.pump()
             for line in guest.report.pump():
                 answer = read_answer(line)
