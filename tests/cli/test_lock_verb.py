@@ -454,6 +454,17 @@ def test_flags_that_exclude_each_other_and_dates_to_come_are_refused(shop: Shop)
         shop.refused("wrong-value", "lock", "--as-of", date, shop.template)
 
 
+def test_suite_that_no_package_is_from_makes_no_difference(shop: Shop) -> None:
+    """As those of the distribution that the image tools are from, where that is another one than the image's."""
+    shop.done("lock", shop.template)
+
+    def further(data: dict[str, Any]) -> None:
+        data["repositories"].append({**data["repositories"][-1], "name": "tools/further", "suite": "further"})
+
+    edit(shop, further)
+    shop.done("plan", "--locked", shop.template)
+
+
 def test_diff_sees_all_that_a_lock_says(shop: Shop, tmp_path: Path) -> None:
     shop.done("lock", shop.template)
     before = tmp_path / "before.lock"

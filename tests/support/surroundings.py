@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import sys
@@ -47,8 +48,17 @@ class Surroundings:
         for name in ("src", "config", "image-templates"):
             shutil.copytree(CHECKOUT / name, self.source / name, ignore=ignore)
         if self.settings is not None:
-            shutil.copyfile(self.settings, self.workshop.root / "settings.yml")
+            self._settings_of_its_own(self.settings)
         self.own()
+
+    def _settings_of_its_own(self, settings: Path) -> None:
+        """With copies of the keys: others may not look into the folder of the tests."""
+        text = settings.read_text()
+        for number, key in enumerate(re.findall(r"keyring: ([^ }]+)", text)):
+            if Path(key).exists():
+                shutil.copyfile(key, self.workshop.root / f"key-{number}")
+                text = text.replace(f"keyring: {key}", f"keyring: {self.workshop.root / f'key-{number}'}")
+        (self.workshop.root / "settings.yml").write_text(text)
 
     @property
     def bundle(self) -> Path:

@@ -118,7 +118,8 @@ def _repositories(file: LockFile, repositories: Sequence[Repository]) -> Iterato
             message = f"{name} has other components or another priority than when the lock was made"
             yield Finding("locked-otherwise", message, file.repository_origin(name))
     for name in locked:
-        if name not in wanted and users[name] != {TOOLS}:
+        # A suite that no package is from makes no difference, nor where the image tools are from.
+        if name not in wanted and users[name] - {TOOLS}:
             message = f"the lock was made with {name}, from which no packages are chosen now"
             yield Finding("locked-too-much", message, file.repository_origin(name))
 

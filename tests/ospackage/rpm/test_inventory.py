@@ -119,6 +119,14 @@ def test_hostile_database_is_refused_in_no_time(tmp_path: Path, schema: tuple[st
     assert time.monotonic() - started < 20
 
 
+def test_schema_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    data = write_database(tmp_path / "db", [blob(BASH)], mode="DELETE").read_bytes()
+    assert b"tablePackages" in data
+    with pytest.raises(MetadataError) as caught:
+        installed({PLACE: data.replace(b"tablePackages", b"\xffablePackages")})
+    assert caught.value.reference == "bad-database"
+
+
 @pytest.mark.parametrize("name", ["Packages", "Packages.db"])
 def test_database_of_an_older_form_is_named_as_such(name: str) -> None:
     with pytest.raises(MetadataError, match="old form"):

@@ -74,7 +74,7 @@ def _read(content: bytes, log: bytes, what: str) -> Iterator[InstalledPackage]:
                     package = _package(read_header(io.BytesIO(MAGIC + blob), _LARGEST_HEADER))
                     if package.name != _KEYS:
                         yield package
-        except (sqlite3.Error, BadHeaderError, OverflowError) as error:
+        except (sqlite3.Error, BadHeaderError, OverflowError, UnicodeDecodeError) as error:
             raise MetadataError("bad-database", f"{what} is damaged", cause=str(error)) from error
 
 
