@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import re
@@ -57,7 +58,8 @@ class Surroundings:
         for number, key in enumerate(re.findall(r"keyring: ([^ }]+)", text)):
             if Path(key).exists():
                 shutil.copyfile(key, self.workshop.root / f"key-{number}")
-                text = text.replace(f"keyring: {key}", f"keyring: {self.workshop.root / f'key-{number}'}")
+                own = json.dumps(str(self.workshop.root / f"key-{number}"), ensure_ascii=False)
+                text = text.replace(f"keyring: {key}", f"keyring: {own}")
         (self.workshop.root / "settings.yml").write_text(text)
 
     @property
