@@ -38,11 +38,11 @@ def settings(request: pytest.FixtureRequest) -> Path | None:
 
 @pytest.fixture
 def one(settings: Path | None) -> Iterator[Surroundings]:
-    """An ordinary user, with one worker on one processor, in a short folder."""
+    """An ordinary user, with one worker, in a short folder."""
     workshop = Workshop(Path("/var/tmp") / f"oic-{os.getpid()}")
     workshop.root.mkdir()
     variables = {"LANG": "C.UTF-8", "TZ": "UTC"}
-    made = Surroundings(workshop, ordinary_user(), 0o077, variables, workers=1, cpus="0", settings=settings)
+    made = Surroundings(workshop, ordinary_user(), 0o077, variables, workers=1, settings=settings)
     made.prepare()
     yield made
     shutil.rmtree(workshop.root, ignore_errors=True)
@@ -50,8 +50,8 @@ def one(settings: Path | None) -> Iterator[Surroundings]:
 
 @pytest.fixture
 def other(settings: Path | None, tmp_path: Path) -> Iterator[Surroundings]:
-    """Root, with four workers, in a long folder, on a machine of another name whose clock is years back, and which has
-    no network: all it has of the first build is a bundle."""
+    """Root, with four workers on one processor, in a long folder, on a machine of another name whose clock is years
+    back, and which has no network: all it has of the first build is a bundle."""
     workshop = Workshop(tmp_path / "a folder with blanks in its name, and longer" / "ünd ŵide")
     workshop.root.mkdir(parents=True)
     made = Surroundings(
@@ -60,6 +60,7 @@ def other(settings: Path | None, tmp_path: Path) -> Iterator[Surroundings]:
         0o022,
         {"LANG": another_locale(), "LC_ALL": another_locale(), "TZ": "Pacific/Kiritimati", "COLUMNS": "40"},
         workers=4,
+        cpus="0",
         host_name="build-host-7",
         years_back=YEARS,
         # Each RPM is signed, and by a clock that is before the signature it is refused.
