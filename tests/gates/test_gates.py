@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import re
 import subprocess
@@ -184,3 +185,10 @@ def test_lock_file_has_a_hash_for_every_requirement() -> None:
         ""
     }
     assert {name.replace(".", "-") for name in wanted} <= {b.split("==")[0].split("[")[0] for b in pinned}
+
+
+def test_no_folder_of_tests_is_passed_over(pytestconfig: pytest.Config) -> None:
+    files = (ROOT / "tests").rglob("test_*.py")
+    folders = {part for path in files for part in path.relative_to(ROOT).parts[:-1]}
+    patterns = pytestconfig.getini("norecursedirs")
+    assert [f for f in folders for pattern in patterns if fnmatch.fnmatch(f, pattern)] == []
