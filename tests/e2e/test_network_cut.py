@@ -22,7 +22,11 @@ MIB = 1 << 20
 
 
 class Mirror:
-    """Hands on what the host's own mirrors have; dies, with all connections, after `budget` bytes of packages."""
+    """Hands on what the host's own mirrors have; dies, with all connections, in the middle of a large package.
+
+    It does so at the first one that it is half through with once `budget` bytes of packages were sent: at any
+    other moment it could be that every package that had begun was whole, and then there is nothing to go on with.
+    """
 
     def __init__(self, upstream: Mapping[str, str]) -> None:
         self.upstream = upstream
@@ -79,13 +83,15 @@ class Mirror:
                 if header in reply.headers:
                     request.send_header(header, reply.headers[header])
             request.end_headers()
+            length, done = int(reply.headers["Content-Length"]), 0
             for chunk in reply.iter_raw(1 << 16):
                 if self._dead.is_set():
                     return
                 request.wfile.write(chunk)
+                done += len(chunk)
                 with self._lock:
                     self.sent += len(chunk) if path.endswith(".deb") else 0
-                    if self.sent >= self.budget:
+                    if self.sent >= self.budget and length >= MIB and length // 4 <= done <= length * 3 // 4:
                         self._dead.set()
 
 
@@ -107,6 +113,7 @@ def test_fetch_that_was_cut_off_goes_on_where_it_ended(workshop: Workshop, tmp_p
     whole = sum(path.stat().st_size for path in packages.glob("sha256/*/*"))
     begun = sum(path.stat().st_size for path in packages.glob("partial/*"))
     assert whole > 0
+    assert begun > 0
 
     sent, mirror.budget, mirror.resumed = mirror.sent, 1 << 40, 0
     with mirror.alive():
