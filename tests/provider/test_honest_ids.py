@@ -658,6 +658,7 @@ CODE = {
     "image/initrd.py": {"make-initrd", "make-uki"},
     "image/kernel.py": {"make-initrd", "make-uki"},
     "image/uki.py": {"make-uki"},
+    "image/ukify.py": {"make-uki"},
     "image/boot_files.py": {"make-uki", "write-disk"},
     "image/pe.py": {"make-uki"},
     "image/ext4.py": {"write-disk"},
