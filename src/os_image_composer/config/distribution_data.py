@@ -21,9 +21,13 @@ from os_image_composer.config.distribution import (
     BootData,
     Distribution,
     FirstBootFile,
+    GrubData,
+    GrubPlatform,
     ImageTools,
     InitrdData,
+    PackagedFile,
     RepositoryData,
+    VendorChain,
 )
 from os_image_composer.config.findings import check, failure
 from os_image_composer.config.merge import merge_mappings
@@ -104,12 +108,41 @@ class _Initrd(_Section):
     dated_by: list[Glob] = []
 
 
+class _PackagedFile(_Section):
+    path: Glob
+    package: Word
+
+
+class _GrubPlatform(_Section):
+    format: Word
+    modules: _PackagedFile
+    sbat: _PackagedFile | None = None
+
+
+class _Grub(_Section):
+    mkimage: _PackagedFile
+    efi: _GrubPlatform | None = None
+    bios: _GrubPlatform | None = None
+
+
+class _VendorChain(_Section):
+    shim: _PackagedFile
+    loader: _PackagedFile
+    key_manager: _PackagedFile
+    loader_path: Glob
+    key_manager_path: Glob
+    config: Glob
+
+
 class _Boot(_Section):
     kernel: Glob
     modules: Glob
     stub: Glob
     loader: Glob
     removable_path: Glob
+    bless: _PackagedFile | None = None
+    grub: _Grub | None = None
+    vendor: _VendorChain | None = None
 
 
 class _Architecture(_Section):
@@ -167,7 +200,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
             tuple(common.initrd.configuration),
             tuple(common.initrd.dated_by),
         ),
-        boot=BootData(**dict(machine.boot)),
+        boot=_boot(machine.boot),
         sudo_group=common.sudo_group,
         leftovers=tuple(common.leftovers),
         first_boot=tuple(FirstBootFile(file.when, file.path, file.content) for file in common.first_boot),
@@ -213,6 +246,36 @@ def _repository(item: _Repository) -> RepositoryData:
         signed_packages=item.signed_packages,
         enabled=item.enabled,
     )
+
+
+def _boot(found: _Boot) -> BootData:
+    grub, vendor = found.grub, found.vendor
+    return BootData(
+        kernel=found.kernel,
+        modules=found.modules,
+        stub=found.stub,
+        loader=found.loader,
+        removable_path=found.removable_path,
+        bless=found.bless and _file(found.bless),
+        grub=grub and GrubData(_file(grub.mkimage), grub.efi and _platform(grub.efi), grub.bios and _platform(grub.bios)),
+        vendor=vendor
+        and VendorChain(
+            _file(vendor.shim),
+            _file(vendor.loader),
+            _file(vendor.key_manager),
+            vendor.loader_path,
+            vendor.key_manager_path,
+            vendor.config,
+        ),
+    )
+
+
+def _platform(found: _GrubPlatform) -> GrubPlatform:
+    return GrubPlatform(found.format, _file(found.modules), found.sbat and _file(found.sbat))
+
+
+def _file(found: _PackagedFile) -> PackagedFile:
+    return PackagedFile(found.path, found.package)
 
 
 def _distributions(data: Path) -> tuple[str, ...]:
