@@ -76,7 +76,9 @@ class _Boot:
         cmdline = str(self._value(_CMDLINE) or "")
         if not self.uki and any(character in cmdline for character in _ESCAPED_BY_GRUB):
             message = "cannot hold quotes or backslashes with GRUB, which puts a backslash before them"
-            yield self._finding(_CMDLINE, message, "kernel.uki: true, or provider: systemd-boot, keeps them as they are")
+            yield self._finding(
+                _CMDLINE, message, "kernel.uki: true, or provider: systemd-boot, keeps them as they are"
+            )
 
     def protection(self) -> Iterator[Finding]:
         sealed = self._value(_SEALED) is True
@@ -107,7 +109,9 @@ class _Boot:
             message = "cannot be 'vendor' with kernel.uki: true: no vendor has signed a file that this build makes"
             yield self._finding(here, message, "kernel.uki: false, or chain: own")
         elif self._known.vendor is None:
-            yield self._finding(here, "cannot be 'vendor': no signed shim and GRUB are known for this target", "chain: own")
+            yield self._finding(
+                here, "cannot be 'vendor': no signed shim and GRUB are known for this target", "chain: own"
+            )
 
     def _value(self, location: Location) -> object:
         node: object = self._merged

@@ -249,29 +249,36 @@ def _repository(item: _Repository) -> RepositoryData:
 
 
 def _boot(found: _Boot) -> BootData:
-    grub, vendor = found.grub, found.vendor
     return BootData(
         kernel=found.kernel,
         modules=found.modules,
         stub=found.stub,
         loader=found.loader,
         removable_path=found.removable_path,
-        bless=found.bless and _file(found.bless),
-        grub=grub and GrubData(_file(grub.mkimage), grub.efi and _platform(grub.efi), grub.bios and _platform(grub.bios)),
-        vendor=vendor
-        and VendorChain(
-            _file(vendor.shim),
-            _file(vendor.loader),
-            _file(vendor.key_manager),
-            vendor.loader_path,
-            vendor.key_manager_path,
-            vendor.config,
-        ),
+        bless=_file(found.bless) if found.bless else None,
+        grub=_grub(found.grub) if found.grub else None,
+        vendor=_vendor(found.vendor) if found.vendor else None,
     )
 
 
+def _grub(found: _Grub) -> GrubData:
+    efi, bios = (_platform(p) if p else None for p in (found.efi, found.bios))
+    return GrubData(_file(found.mkimage), efi, bios)
+
+
 def _platform(found: _GrubPlatform) -> GrubPlatform:
-    return GrubPlatform(found.format, _file(found.modules), found.sbat and _file(found.sbat))
+    return GrubPlatform(found.format, _file(found.modules), _file(found.sbat) if found.sbat else None)
+
+
+def _vendor(found: _VendorChain) -> VendorChain:
+    return VendorChain(
+        shim=_file(found.shim),
+        loader=_file(found.loader),
+        key_manager=_file(found.key_manager),
+        loader_path=found.loader_path,
+        key_manager_path=found.key_manager_path,
+        config=found.config,
+    )
 
 
 def _file(found: _PackagedFile) -> PackagedFile:

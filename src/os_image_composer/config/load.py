@@ -86,7 +86,14 @@ def _check(template: Path, data: Path) -> _Checked:
     model, of_merge = check(merged, ImageTemplate)
     # What is wrong in one file is wrong in the merge too, but its key path there can have another number.
     said = {(finding.reference, finding.origin) for finding in findings}
-    of_whole = (*of_merge, *_missing(merged), *_files(merged), *_disk(merged), *_boot(merged, data), *_suites(merged, data))
+    of_whole = (
+        *of_merge,
+        *_missing(merged),
+        *_files(merged),
+        *_disk(merged),
+        *_boot(merged, data),
+        *_suites(merged, data),
+    )
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
     return _Checked(chain, merged, model, _in_order(findings, template))
 

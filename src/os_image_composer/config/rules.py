@@ -17,7 +17,18 @@ from pydantic_core import PydanticCustomError
 from os_image_composer.config.nearest import allowed_values
 from os_image_composer.config.sizes import MIB, parse_size
 
-__all__ = ["Choice", "NotBuilt", "Pattern", "Rule", "WholeNumber", "choice", "not_built", "pattern", "whole_number", "wrong"]
+__all__ = [
+    "Choice",
+    "NotBuilt",
+    "Pattern",
+    "Rule",
+    "WholeNumber",
+    "choice",
+    "not_built",
+    "pattern",
+    "whole_number",
+    "wrong",
+]
 
 Value = TypeVar("Value")
 Rule = Callable[[str], str]

@@ -1,4 +1,4 @@
-"""GRUB's configuration: a menu with an entry for each kernel, on the screen and on the serial line that the kernel uses.
+"""GRUB's configuration: a menu with an entry for each kernel, on the screen and on the kernel's serial line.
 
 Source: GRUB's manual, "Shell-like scripting" (quoting), "terminal_output", "serial".
 """

@@ -20,8 +20,10 @@ from os_image_composer.image.boot_files import require
 _CORE = "/grub-core"
 _SBAT = "/grub-sbat"
 # What a menu needs, and what somebody at GRUB's prompt reaches for first.
-_COMMON = ("part_gpt", "normal", "boot", "configfile", "echo", "test", "true", "ls", "cat", "minicmd", "sleep")
-_COMMON = (*_COMMON, "serial", "terminal", "search", "search_fs_uuid", "search_label", "reboot", "halt")
+_COMMON = (
+    *("part_gpt", "normal", "boot", "configfile", "echo", "test", "true", "ls", "cat", "minicmd", "sleep"),
+    *("serial", "terminal", "search", "search_fs_uuid", "search_label", "reboot", "halt"),
+)
 EFI_MODULES = (*_COMMON, "fat", "efifwsetup", "chain")
 #: To start kernels itself, which a GRUB that only hands over to signed programs must not be able to.
 LINUX_MODULES = ("linux",)

@@ -34,7 +34,9 @@ class System:
     id: str
 
 
-def copy_kernels(work: Work[Services], target: Tree, kernels: tuple[Kernel, ...], folder: str) -> tuple[KernelFiles, ...]:
+def copy_kernels(
+    work: Work[Services], target: Tree, kernels: tuple[Kernel, ...], folder: str
+) -> tuple[KernelFiles, ...]:
     """Every kernel of `kernels` and its initrd in a folder of its own below `folder` (Boot Loader Specification,
     "Type #1": a token of the installation, then the version)."""
     found = []

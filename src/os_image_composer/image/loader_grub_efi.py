@@ -49,8 +49,8 @@ class MakeGrubEfi:
 
 @dataclass(frozen=True)
 class ChainGrubEfi:
-    """GRUB that can start nothing but EFI programs, for the UKIs of the input `uki`, which come along. `name` is that of
-    `MakeUki`."""
+    """GRUB that can start nothing but EFI programs, for the UKIs of the input `uki`, which come along. `name` is that
+    of `MakeUki`."""
 
     kind: ClassVar[str] = "chain-grub-efi"
     version: ClassVar[int] = 1
