@@ -9,7 +9,7 @@ from os_image_composer.config.findings import Location, key_path, where
 from os_image_composer.config.yaml_source import MappingNode, ScalarNode
 from os_image_composer.errors import Finding
 
-__all__ = ["check_boot", "loader_name", "makes_uki"]
+__all__ = ["ESCAPED_BY_GRUB", "check_boot", "loader_name", "makes_uki"]
 
 _LOADER = ("systemConfig", "bootloader")
 _BOOT_TYPE = (*_LOADER, "bootType")
@@ -19,7 +19,7 @@ _CMDLINE = ("systemConfig", "kernel", "cmdline")
 _SEALED = ("systemConfig", "immutability", "enabled")
 _SECURE_BOOT = ("systemConfig", "secureBoot")
 # What GRUB's `linux` command puts a backslash before (GRUB, grub-core/lib/cmdline.c), which no kernel undoes.
-_ESCAPED_BY_GRUB = "\"'\\"
+ESCAPED_BY_GRUB = "\"'\\"
 
 
 def loader_name(provider: str | None) -> str:
@@ -74,7 +74,7 @@ class _Boot:
             message = "is counted by systemd-boot, which renames the entry; GRUB cannot write to the disk"
             yield self._finding((*_LOADER, "tries"), message, "remove it, or write provider: systemd-boot")
         cmdline = str(self._value(_CMDLINE) or "")
-        if not self.uki and any(character in cmdline for character in _ESCAPED_BY_GRUB):
+        if not self.uki and any(character in cmdline for character in ESCAPED_BY_GRUB):
             message = "cannot hold quotes or backslashes with GRUB, which puts a backslash before them"
             yield self._finding(
                 _CMDLINE, message, "kernel.uki: true, or provider: systemd-boot, keeps them as they are"

@@ -47,6 +47,18 @@ class InitrdData:
 
 
 @dataclass(frozen=True)
+class LiveData:
+    """What the initrd of a live system takes beside others': `argv` is added to the generator's, `files` (name, text,
+    whether it is a program) are put into the folder `into` for it to find, for that one run. `compression` is one that
+    squashfs(5) in the distribution's kernel can read."""
+
+    argv: tuple[str, ...]
+    into: str
+    files: tuple[tuple[str, str, bool], ...]
+    compression: str  # zstd | gzip | xz | lz4
+
+
+@dataclass(frozen=True)
 class PackagedFile:
     """A path in the image root, and the package that brings it."""
 
@@ -135,6 +147,7 @@ class Distribution:
     leftovers: tuple[str, ...]
     first_boot: tuple[FirstBootFile, ...]
     purl_namespace: str | None
+    live: LiveData | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from os_image_composer.config.distribution import (
     GrubPlatform,
     ImageTools,
     InitrdData,
+    LiveData,
     PackagedFile,
     RepositoryData,
     VendorChain,
@@ -39,6 +40,8 @@ from os_image_composer.errors import UsageError
 
 __all__ = ["default_template_path", "known_targets", "load_distribution", "load_image_tools"]
 
+# What the file names call a kind of image, as the tool's predecessor does.
+_FILE_WORDS = {"img": "initrd"}
 DEFAULT_TEMPLATE = re.compile(r"default-([a-z0-9]+)-([a-z0-9_]+)\.yml")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -145,6 +148,13 @@ class _Boot(_Section):
     vendor: _VendorChain | None = None
 
 
+class _Live(_Section):
+    argv: list[str]
+    files: Glob
+    into: Glob
+    compression: Word
+
+
 class _Architecture(_Section):
     package_arch: Word
     boot: _Boot
@@ -166,6 +176,7 @@ class _Distribution(_Section):
     leftovers: list[Glob]
     first_boot: list[_FirstBootFile]
     purl_namespace: Word | None = None
+    live: _Live | None = None
     architectures: dict[Word, _Architecture]
 
 
@@ -205,6 +216,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
         leftovers=tuple(common.leftovers),
         first_boot=tuple(FirstBootFile(file.when, file.path, file.content) for file in common.first_boot),
         purl_namespace=common.purl_namespace,
+        live=_live(common.live, data),
     )
 
 
@@ -221,15 +233,28 @@ def known_targets(data: Path) -> tuple[Target, ...]:
         match = DEFAULT_TEMPLATE.fullmatch(path.name)
         folder = path.parents[2]
         if match and (folder / "config.yml").is_file():
-            image_type, arch = match.groups()
+            word, arch = match.groups()
+            image_type = next((kind for kind, name in _FILE_WORDS.items() if name == word), word)
             found.append((folder.parent.name, folder.name, arch, image_type))
     return tuple(Target(*words) for words in sorted(found))
 
 
 def default_template_path(data: Path, target: Target) -> Path:
     """Where the OS default template of `target` is, whether it exists or not."""
-    name = f"default-{target.image_type}-{target.arch}.yml"
+    name = f"default-{_FILE_WORDS.get(target.image_type, target.image_type)}-{target.arch}.yml"
     return data / "osv" / target.os / target.dist / "imageconfigs" / "defaultconfigs" / name
+
+
+def _live(item: _Live | None, data: Path) -> LiveData | None:
+    """`files` is a folder below `osv`. Raises UsageError where it cannot be read."""
+    if item is None:
+        return None
+    folder = data / "osv" / item.files
+    try:
+        found = [(path.name, path.read_text(), bool(path.stat().st_mode & 0o100)) for path in sorted(folder.iterdir())]
+    except (OSError, UnicodeError) as error:
+        raise UsageError("invalid-distribution-data", f"'{folder}' cannot be read", cause=str(error)) from error
+    return LiveData(tuple(item.argv), item.into, tuple(found), item.compression)
 
 
 def _repository(item: _Repository) -> RepositoryData:

@@ -12,6 +12,7 @@ from os_image_composer.config.boot_rules import check_boot
 from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.findings import Location, check, failure, key_path, where
 from os_image_composer.config.folders import faults_in_folder
+from os_image_composer.config.image_types import check_image_type, required
 from os_image_composer.config.layout import check_layout
 from os_image_composer.config.merge import merge_templates, origins
 from os_image_composer.config.nearest import allowed_values, did_you_mean
@@ -22,16 +23,6 @@ from os_image_composer.errors import Finding, Origin, TemplateError
 
 __all__ = ["check_template", "load_image_spec"]
 
-# What the merge of all templates must hold beside what each file must.
-REQUIRED = (
-    "disk",
-    "systemConfig",
-    "systemConfig.name",
-    "systemConfig.bootloader.bootType",
-    "systemConfig.bootloader.provider",
-    "systemConfig.kernel.cmdline",
-    "systemConfig.kernel.packages",
-)
 # Lists in which nothing stands twice, and the key that tells their items apart.
 NO_TWICE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("systemConfig", "users"), ("name",)),
@@ -92,6 +83,7 @@ def _check(template: Path, data: Path) -> _Checked:
         *_files(merged),
         *_disk(merged),
         *_boot(merged, data),
+        *check_image_type(merged, _text_at(merged, "target", "imageType")),
         *_suites(merged, data),
     )
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
@@ -135,7 +127,12 @@ def _default_template(user: MappingNode, data: Path) -> tuple[tuple[Finding, ...
     types = [target[3] for target in known if list(target[:3]) == words[:3]]
     image_type = words[3] if words[3] in types else types[0]
     os, dist, arch = (word or "" for word in words[:3])
-    return (), default_template_path(data, spec.Target(os, dist, arch, image_type))
+    of_others: tuple[Finding, ...] = ()
+    if image_type != words[3] and any(words[3] == target[3] for target in known):
+        message = f"there is no OS default template for 'target.imageType: {words[3]}' of {dist} on {arch}"
+        place = where(user, ("target", "imageType"))
+        of_others = (Finding("unknown-target", message, place, "there is " + ", ".join(sorted(types))),)
+    return of_others, default_template_path(data, spec.Target(os, dist, arch, image_type))
 
 
 def _repeated(node: MappingNode) -> Iterator[Finding]:
@@ -170,7 +167,7 @@ def _empty(node: Node, location: Location = (), origin: Origin | None = None) ->
 
 
 def _missing(merged: MappingNode) -> Iterator[Finding]:
-    for path in REQUIRED:
+    for path in required(_text_at(merged, "target", "imageType")):
         node: object = merged
         for part in path.split("."):
             node = node.get(part) if isinstance(node, MappingNode) else None
@@ -212,7 +209,7 @@ def _files(merged: MappingNode) -> Iterator[Finding]:
 def _disk(merged: MappingNode) -> tuple[Finding, ...]:
     """The layout, also when something else in the template is wrong."""
     node = merged.get("disk")
-    if not isinstance(node, MappingNode):
+    if not isinstance(node, MappingNode) or _text_at(merged, "target", "imageType") != "raw":
         return ()
     disk, _ = check(node, DiskTemplate, ("disk",))
     if disk is None:
@@ -223,6 +220,8 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
 
 def _boot(merged: MappingNode, data: Path) -> Iterator[Finding]:
     """What firmware, boot loader and kernel do not go together, or what the distribution has no packages for."""
+    if _text_at(merged, "target", "imageType") != "raw":
+        return
     os, dist, arch = (_text_at(merged, "target", key) or "" for key in ("os", "dist", "arch"))
     yield from check_boot(merged, load_distribution(os, dist, arch, data).boot)
 

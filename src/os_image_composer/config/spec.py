@@ -30,7 +30,7 @@ class Target:
     os: str
     dist: str
     arch: str  # x86_64 | aarch64
-    image_type: str  # raw
+    image_type: str  # raw | img | iso
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,20 @@ class Disk:
     artifacts: tuple[Artifact, ...]
 
 
+#: Of an image that is no disk.
+NO_DISK = Disk("", 0, "gpt", (), ())
+
+
+@dataclass(frozen=True)
+class Live:
+    """A system that runs from its medium; `title` None is what the system calls itself."""
+
+    title: str | None = None
+
+
 @dataclass(frozen=True)
 class Bootloader:
-    """`timeout` is in seconds. `tries` is how often an entry is started before it is given up, None: nobody counts.
+    """Of an image that has none, both words are empty. `timeout` is in seconds. `tries` is how often an entry is started before it is given up, None: nobody counts.
     `kernels` says which installed kernels get an entry, `chain` whose GRUB it is."""
 
     boot_type: str  # efi | legacy
@@ -228,6 +239,7 @@ class ImageSpec:
     additional_files: tuple[AdditionalFile, ...]
     configurations: tuple[Configuration, ...]
     suites: tuple[RequestedSuite, ...]
+    live: Live
     origins: Mapping[str, Origin]
 
     def origin(self, path: str) -> Origin | None:

@@ -37,6 +37,7 @@ __all__ = [
     "DiskTemplate",
     "ImageTemplate",
     "KernelTemplate",
+    "LiveTemplate",
     "PartitionTemplate",
     "RepositoryTemplate",
     "SystemTemplate",
@@ -89,8 +90,8 @@ class Target(Section):
     """The distribution's release."""
     arch: str
     """The machine's architecture."""
-    image_type: Annotated[str, AfterValidator(choice(("raw",), ("img", "iso", "wsl2")))]
-    """The kind of image."""
+    image_type: Annotated[str, AfterValidator(choice(("raw", "img", "iso"), ("wsl2",)))]
+    """The kind of image: a `raw` disk, an initrd (`img`) that has the whole system in it, or a live `iso`."""
 
 
 class ArtifactTemplate(Section):
@@ -195,6 +196,19 @@ class KernelTemplate(Section):
     """The packages that bring the kernel."""
 
 
+class LiveTemplate(Section):
+    """A system that runs from the medium that it is started from."""
+
+    title: (
+        Annotated[
+            str,
+            AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9 ()+,./:_-]{0,59}", "letters, digits, blanks, ()+,-./:_")),
+        ]
+        | None
+    ) = None
+    """The system's name in the menu; the one that the system gives itself (os-release(5)) where it is left out."""
+
+
 class Immutability(Section):
     enabled: bool
     """Whether the root file system is sealed (dm-verity)."""
@@ -244,6 +258,8 @@ class SystemTemplate(Section):
     """How the machine boots."""
     kernel: KernelTemplate | None = None
     """The kernel and its command line."""
+    live: LiveTemplate | None = None
+    """What a live ISO is called."""
     immutability: Annotated[Immutability, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
     """A root file system that cannot change, and secure boot."""
     fde: Annotated[Encryption, AfterValidator(not_built(lambda value: not value.enabled))] | None = None

@@ -23,7 +23,7 @@ def image_spec(
 ) -> spec.ImageSpec:
     """`model` is the merge of `chain` and was checked whole; `origins` are the places of its values."""
     disk, system = model.disk, model.system_config
-    if disk is None or system is None:
+    if system is None:
         raise ValueError("the template was not checked")
     target = model.target
     files, origins = _files(system.additional_files, origins)
@@ -31,7 +31,7 @@ def image_spec(
         name=model.image.name,
         version=model.image.version,
         target=spec.Target(target.os, target.dist, target.arch, target.image_type),
-        disk=_disk(disk),
+        disk=spec.NO_DISK if disk is None else _disk(disk),
         config_name=system.name or "",
         hostname=system.hostname or None,
         timezone=system.timezone,
@@ -53,6 +53,7 @@ def image_spec(
         suites=tuple(
             spec.RequestedSuite(repository.codename, repository.priority) for repository in model.package_repositories
         ),
+        live=spec.Live(system.live.title if system.live else None),
         origins={**origins, **_package_places(chain)},
     )
 
@@ -90,7 +91,7 @@ def _disk(disk: DiskTemplate) -> spec.Disk:
 def _bootloader(system: SystemTemplate) -> spec.Bootloader:
     loader = system.bootloader
     if loader is None:
-        raise ValueError("the template was not checked")
+        return spec.Bootloader("", "")
     return spec.Bootloader(
         boot_type=loader.boot_type or "",
         provider=loader_name(loader.provider),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from os_image_composer.build.step import Kind, Work
-from os_image_composer.chroot.job import Job, Remove, Tree
+from os_image_composer.chroot.job import Job, Remove, Tree, WriteFile
 from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
 from os_image_composer.image.kernel import Kernel, KernelChoice
@@ -21,9 +21,18 @@ def initrd_file(folder: Path, kernel: Kernel) -> Path:
 
 
 @dataclass(frozen=True)
+class InitrdFile:
+    """A file that only the initrd's generator sees. `path` has no leading slash."""
+
+    path: str
+    content: str
+    executable: bool = False
+
+
+@dataclass(frozen=True)
 class MakeInitrd:
     """`argv` has `{kernel}` (the release) and `{output}` replaced. What it writes beside its output is thrown away.
-    `dated_by`: see `InitrdData`."""
+    `dated_by`: see `InitrdData`. `files` are laid beside the image's for this run alone."""
 
     kind: ClassVar[str] = "make-initrd"
     version: ClassVar[int] = 3
@@ -34,12 +43,15 @@ class MakeInitrd:
     kernels: KernelChoice
     source_date_epoch: int
     dated_by: tuple[str, ...] = ()
+    files: tuple[InitrdFile, ...] = ()
 
     def run(self, work: Work[Services]) -> None:
         sandbox = work.services.sandbox
         upper = work.scratch / "upper"
         sandbox.new_layer(upper)
         tree = Tree((*work.all("lower"), *work.all("projection")), upper)
+        edits = [WriteFile(f"/{f.path}", f.content.encode(), 0o755 if f.executable else 0o644) for f in self.files]
+        sandbox.edit(tree, edits)
         env = {**dict(self.environment), "SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
         dated = [f"/{path}" for path in self.dated_by]
         if dated:

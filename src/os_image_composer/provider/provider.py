@@ -40,7 +40,7 @@ from os_image_composer.provider.placed import placed_in_template
 from os_image_composer.provider.publish import own_folder, publish, staging
 from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
-from os_image_composer.provider.steps import BILL, Extras, raw_image_steps
+from os_image_composer.provider.steps import BILL, Extras, image_steps
 from os_image_composer.provider.verify import DifferentStep, Verdict, differing, note_in_manifest, side
 
 
@@ -107,7 +107,7 @@ class Provider:
         passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
         files, host_files = _placed_files(spec)
         accounts = tuple(self._account(user, passwords) for user in spec.users)
-        steps = raw_image_steps(spec, lock, self.distribution, Extras(accounts, files))
+        steps = image_steps(spec, lock, self.distribution, Extras(accounts, files))
         plan = make_plan(self._plan_name(spec), steps, f"sandbox {SANDBOX_VERSION}")
         return Preparation(spec, chosen, plan, output or self._output(spec), passwords, host_files)
 
@@ -232,7 +232,7 @@ class Provider:
 
     def _shelf(self, preparation: Preparation, staging_folder: Path) -> Shelf:
         spec = preparation.spec
-        wanted = preparation.output / f"{spec.name}-{spec.version}.raw"
+        wanted = preparation.output / f"{spec.name}-{spec.version}.{spec.target.image_type}"
         return Shelf(self.settings.cache_dir / "published.json", staging_folder, wanted)
 
     def workplace(self, lock: Lock, scratch: str = "unused") -> tuple[Sandbox, Store]:

@@ -1,4 +1,4 @@
-"""THE list of steps of a raw image, in the order in which they happen."""
+"""THE list of steps of an image of each kind, in the order in which they happen."""
 
 from __future__ import annotations
 
@@ -8,20 +8,29 @@ from os_image_composer.build.step import Input, Step
 from os_image_composer.chroot.installer import Surroundings, all_of, installer_for
 from os_image_composer.chroot.services import PackageFile
 from os_image_composer.chroot.unpack import UnpackPackages
-from os_image_composer.config.distribution import Distribution
+from os_image_composer.config.distribution import Distribution, GrubData, LiveData
 from os_image_composer.config.spec import ImageSpec
+from os_image_composer.errors import TemplateError
 from os_image_composer.image.accounts import Account, AccountGroup
 from os_image_composer.image.disk import WriteDisk
-from os_image_composer.image.initrd import MakeInitrd
+from os_image_composer.image.identifiers import derived_uuid, fat_serial
+from os_image_composer.image.initrd import InitrdFile, MakeInitrd
+from os_image_composer.image.initrd_image import CopyKernel, PrepareInitrdRoot, WriteInitrdImage, WriteStartExample
+from os_image_composer.image.iso import WriteIso, esp_partition, volume_label
 from os_image_composer.image.layout import DiskLayout, bare, fstab, lay_out
+from os_image_composer.image.live_boot import MakeLiveBoot
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
+from os_image_composer.image.squashfs import WriteSquashfs
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+from os_image_composer.provider.outputs import file_names
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
 
+INITRD_IMAGE = "initrd-image"
+ISO_IMAGE = "iso"
 BILL = "sbom"  # the step whose result is published beside the image as well
 
 # It configures the interfaces for both backends: netplan writes its files for it.
@@ -34,6 +43,80 @@ class Extras:
 
     accounts: tuple[Account, ...]
     files: tuple[PlacedFile, ...]
+
+
+def image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
+    """Every step from locked packages to what is published."""
+    kinds = {"raw": raw_image_steps, "img": initrd_image_steps, "iso": live_image_steps}
+    return kinds[spec.target.image_type](spec, lock, distribution, extras)
+
+
+def initrd_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
+    """The root filesystem as an initrd, the kernel, and how they are started."""
+    tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
+    surroundings = _surroundings(lock, distribution)
+    installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
+    layers = list(installed.layers)
+    configured = _configured(spec, lock, distribution, extras, lay_out(spec, lock.seed), layers)
+    licences, bill = _bill(spec, lock, distribution, layers, configured)
+    whole = [*layers, configured, bill]
+    root = Step("initrd-root", PrepareInitrdRoot(), all_of("lower", whole))
+    lower = all_of("lower", [*whole, root])
+    image = Step(INITRD_IMAGE, WriteInitrdImage(lock.source_date_epoch), (*lower, Input("tools", tools.name)))
+    kernel = Step("kernel", CopyKernel(kernel_choice(spec, distribution.boot)), all_of("lower", layers))
+    names = file_names(spec)
+    examples = [
+        Step(step, WriteStartExample(form, spec.name, names["kernel"], names[INITRD_IMAGE], spec.kernel.cmdline), lower)
+        for form, step in (("qemu", "qemu-example"), ("ipxe", "ipxe-example"))
+    ]
+    return [tools, *installed.steps, configured, licences, bill, root, kernel, *examples, image]
+
+
+def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
+    """The root filesystem on a medium that starts it, and lets it run from there."""
+    live, grub = _live(distribution)
+    tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
+    uses = Input("tools", tools.name)
+    surroundings = _surroundings(lock, distribution)
+    installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
+    layers = list(installed.layers)
+    configured = _configured(spec, lock, distribution, extras, lay_out(spec, lock.seed), layers)
+    projected = _projected(distribution, layers, configured)
+    initrd = _initrd(spec, lock, distribution, layers, projected, live)
+    licences, bill = _bill(spec, lock, distribution, layers, configured)
+    squashfs = WriteSquashfs(live.compression, lock.source_date_epoch)
+    root = Step("root-filesystem", squashfs, (*all_of("lower", [*layers, configured, bill]), uses))
+    volume = derived_uuid(lock.seed, "live", spec.version)
+    label = volume_label(spec.name, volume)
+    action = MakeLiveBoot(
+        title=spec.live.title,
+        label=label,
+        mark=f"live/{volume}",
+        cmdline=spec.kernel.cmdline,
+        kernels=kernel_choice(spec, distribution.boot),
+        grub=grub,
+        removable_path=distribution.boot.removable_path,
+        timeout=spec.bootloader.timeout,
+    )
+    boot = Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name)))
+    esp = derived_uuid(lock.seed, "esp")
+    iso = WriteIso(
+        label, str(derived_uuid(lock.seed, "disk")), esp_partition(str(esp), fat_serial(esp)), lock.source_date_epoch
+    )
+    medium = Step(ISO_IMAGE, iso, (Input("boot", boot.name), Input("root", root.name), uses))
+    return [tools, *installed.steps, configured, projected, initrd, licences, bill, root, boot, medium]
+
+
+def _live(distribution: Distribution) -> tuple[LiveData, GrubData]:
+    """Raises TemplateError `no-live-image` for a distribution of which it is not known how."""
+    grub = distribution.boot.grub
+    if distribution.live is None or grub is None or grub.efi is None or grub.bios is None:
+        raise TemplateError(
+            "no-live-image",
+            f"no live ISO can be made of {distribution.dist}",
+            cause="its data do not say how its initrd finds the medium, or which GRUB starts it by UEFI and by a BIOS",
+        )
+    return distribution.live, grub
 
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
@@ -101,13 +184,22 @@ def _projected(distribution: Distribution, layers: list[Step], configured: Step)
     return Step("initrd-configuration", action, (*all_of("packages", layers), Input("configuration", configured.name)))
 
 
-def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: list[Step], projected: Step) -> Step:
+def _initrd(
+    spec: ImageSpec,
+    lock: Lock,
+    distribution: Distribution,
+    layers: list[Step],
+    projected: Step,
+    live: LiveData | None = None,
+) -> Step:
+    files = live.files if live else ()
     action = MakeInitrd(
-        argv=_initrd_argv(spec, distribution),
+        argv=(*_initrd_argv(spec, distribution), *(live.argv if live else ())),
         environment=_surroundings(lock, distribution).environment,
         kernels=kernel_choice(spec, distribution.boot),
         source_date_epoch=lock.source_date_epoch,
         dated_by=distribution.initrd.dated_by,
+        files=tuple(InitrdFile(f"{live.into}/{name}", text, program) for name, text, program in files) if live else (),
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
 

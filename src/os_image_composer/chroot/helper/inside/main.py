@@ -29,6 +29,7 @@ _VERBS = {
     "entries": "digest",
     "fingerprint": "digest",
     "survey": "digest",
+    "archive": "archive",
     "remove": "layers",
     "project": "layers",
     "edit": "files",
