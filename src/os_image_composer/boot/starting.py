@@ -16,8 +16,8 @@ _REMOVABLE = "EFI/BOOT"
 
 
 def firmware_kind(image: Path) -> FirmwareKind:
-    """UEFI where an EFI system partition has a program for it, or where nothing tells; a BIOS where only the boot sector
-    has one."""
+    """UEFI where an EFI system partition has a program for it, or where nothing tells; a BIOS where only the boot
+    sector has one."""
     with FileSource(image) as source:
         disk = Window.over(source)
         try:
