@@ -67,7 +67,8 @@ def make(root: Path, cache: Path | None = None) -> Lookalikes:
     converted = _convert_all(kitchen, debs)
     base_passwd = next(d.path for d in debs if d.name == "base-passwd")
     present = {"kernel" if convert.KERNEL.fullmatch(d.name) else d.name for d in debs}
-    common = [*system.base(base_passwd), system.system_setup()]
+    grub_efi = next(d.path for d in debs if d.name == "grub-efi-amd64-bin")
+    common = [*system.base(base_passwd), system.system_setup(), system.grub_binary(grub_efi)]
     common += system.names(present | {r.name for r in common})
     common += system.notes(asked_for() - present - {r.name for r in common})
     shared = [*converted, *_build_all(kitchen, common)]
