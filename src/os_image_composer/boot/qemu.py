@@ -62,8 +62,9 @@ def qemu_argv(
     credentials: tuple[Credential, ...] = (),
     ports: tuple[str, str] = ("stdio", "null"),
 ) -> tuple[str, ...]:
-    """The command. `firmware` None is QEMU's own BIOS; `variables` is the run's own copy; `ports` are the chardev back ends of the console and of the
-    second serial port. The image is opened with a throw-away overlay and never written."""
+    """The command. `firmware` None is QEMU's own BIOS; `variables` is the run's own copy; `ports` are the chardev back
+    ends of the console and of the second serial port. The image is opened with a throw-away overlay and never
+    written."""
     tcg = machine.accelerator is Accelerator.TCG
     return (
         program,
