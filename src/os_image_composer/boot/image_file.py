@@ -45,6 +45,13 @@ def check_image(path: Path) -> None:
     )
 
 
+def is_iso(path: Path) -> bool:
+    """Whether there is a CD's filesystem in the file (ECMA-119 §8.1), with a partition table around it or without."""
+    with path.open("rb") as file:
+        file.seek(32769)
+        return file.read(5) == b"CD001"
+
+
 def _has_mbr(start: bytes) -> bool:
     """The signature, and a partition that is not empty: a boot sector of a filesystem has the signature, too."""
     types = [start[446 + 16 * n + 4] for n in range(4)] if len(start) >= _SECTOR else []

@@ -24,13 +24,23 @@ class FirmwareKind(Enum):
     BIOS = "bios"
 
 
+class Media(Enum):
+    """What the image is to the machine."""
+
+    DISK = "disk"
+    CD = "cd"
+    USB = "usb"
+
+
 @dataclass(frozen=True)
 class Machine:
-    """The virtual machine: `memory` in MiB; `kind` None means the one that the image is made for, `firmware` None the
+    """The virtual machine: `memory` in MiB, None as much as the image needs, 1024 at least; `media` None is a CD for an
+    ISO, a disk for others; `kind` None means the one that the image is made for, `firmware` None the
     host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS."""
 
     accelerator: Accelerator = Accelerator.TCG
-    memory: int = 1024
+    memory: int | None = None
     cpus: int = 2
     firmware: Firmware | None = None
     kind: FirmwareKind | None = None
+    media: Media | None = None

@@ -10,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from os_image_composer.boot.console import Console
+from os_image_composer.boot.direct import DirectBoot, direct_boot
 from os_image_composer.boot.firmware import Firmware, find_firmware
-from os_image_composer.boot.image_file import check_image
-from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine
+from os_image_composer.boot.image_file import check_image, is_iso
+from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine, Media
 from os_image_composer.boot.smbios import Credential, smbios_arguments
 from os_image_composer.boot.starting import firmware_kind
 from os_image_composer.build.clock import Clock
@@ -28,6 +29,7 @@ SEARCH = "/usr/local/bin:/usr/bin:/bin:/usr/libexec"
 # Everything that TCG can, but for the promise that byte-wise string instructions are fast, by which a kernel clears and
 # copies its pages: without it one boot of Debian 13 took 167 s of CPU instead of 181.
 _TCG_CPU = "max,-erms,-fsrm"
+_MEMORY = 1024  # MiB
 LIFELINE = Path(__file__).with_name("lifeline.py")
 
 
@@ -61,22 +63,22 @@ def qemu_argv(
     variables: Path,
     credentials: tuple[Credential, ...] = (),
     ports: tuple[str, str] = ("stdio", "null"),
+    direct: DirectBoot | None = None,
 ) -> tuple[str, ...]:
     """The command. `firmware` None is QEMU's own BIOS; `variables` is the run's own copy; `ports` are the chardev back
     ends of the console and of the second serial port. The image is opened with a throw-away overlay and never
-    written."""
+    written; with `direct` there is none."""
+    memory = machine.memory or max(_MEMORY, (direct.memory or 0) if direct else 0)
     tcg = machine.accelerator is Accelerator.TCG
     return (
         program,
         *(("-accel", "tcg,thread=multi", "-cpu", _TCG_CPU) if tcg else ("-accel", "kvm", "-cpu", "host")),
         # Without graphics SeaBIOS shows what it says, and what is said through it, on the first serial port.
         *("-machine", "q35" if firmware else "q35,graphics=off"),
-        *("-smp", str(machine.cpus), "-m", str(machine.memory)),
+        *("-smp", str(machine.cpus), "-m", str(memory)),
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *(_flash(firmware, variables) if firmware else ()),
-        *("-drive", f"if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file={_value(image)}"),
-        # With an order given the firmware tries nothing else: no minute of network boot where the disk has no loader.
-        *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
+        *(_kernel(direct) if direct else _medium(image, machine.media or Media.DISK)),
         *("-device", "virtio-rng-pci"),
         *("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0,romfile="),
         *("-chardev", f"{ports[0]},id=console", "-serial", "chardev:console"),
@@ -96,7 +98,13 @@ def run_guest(
 ) -> Iterator[Guest]:
     """Start the machine and give its ports; afterwards it is gone, and so are its files. `scratch` is where its
     temporary files go. Raises BootError when it cannot be started."""
-    check_image(image)
+    direct = direct_boot(image)
+    if direct is None:
+        check_image(image)
+        if machine.media is None:
+            machine = replace(machine, media=Media.CD if is_iso(image) else Media.DISK)
+    elif machine.kind is None:
+        machine = replace(machine, kind=FirmwareKind.BIOS)  # the faster one: the kernel is started past it
     program = find_program()
     kind = machine.kind or (FirmwareKind.UEFI if machine.firmware else firmware_kind(image))
     firmware = (machine.firmware or find_firmware()) if kind is FirmwareKind.UEFI else None
@@ -119,6 +127,7 @@ def run_guest(
             variables,
             credentials,
             (f"socket,fd={fds[0]}", f"socket,fd={fds[1]}"),
+            direct,
         )
         process = Process(
             (sys.executable, "-I", str(LIFELINE), *argv),
@@ -132,6 +141,22 @@ def run_guest(
         console_end.close()
         report_end.close()
         yield Guest(Console(console, clock, heard), Console(report, clock), process)
+
+
+def _medium(image: Path, media: Media) -> tuple[str, ...]:
+    """With an order given the firmware tries nothing else: no minute of network boot where there is no loader."""
+    file = _value(image)
+    if media is Media.CD:
+        drive = f"if=none,id=disk,media=cdrom,format=raw,readonly=on,file={file}"
+        return ("-drive", drive, "-device", "ide-cd,drive=disk,bootindex=0")
+    drive = f"if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file={file}"
+    if media is Media.USB:
+        return ("-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=disk,bootindex=0")
+    return ("-drive", drive, "-device", "virtio-blk-pci,drive=disk,bootindex=0")
+
+
+def _kernel(direct: DirectBoot) -> tuple[str, ...]:
+    return ("-kernel", str(direct.kernel), "-initrd", str(direct.initrd), "-append", direct.cmdline)
 
 
 def _flash(firmware: Firmware, variables: Path) -> tuple[str, ...]:

@@ -66,7 +66,8 @@ _FAILED = re.compile(r"^\[FAILED\] (?:Failed to (?:start|mount|listen on|activat
 _UNIT = re.compile(r"([^\s/]+\.(?:service|socket|mount|automount|swap|target|device|path|timer|slice))(?:\s|$|[.…])")
 _PROMPT = re.compile(r"^\S+ login: ?$")
 _HANDED_OVER = re.compile(
-    r"BdsDxe: starting Boot(?!.*Internal Shell)|Booting from Hard Disk|EFI stub:|Linux version |Welcome to "
+    r"BdsDxe: starting Boot(?!.*Internal Shell)|Booting from (?:Hard Disk|DVD/CD|ROM)|EFI stub:|"
+    r"Linux version |Welcome to "
 )
 _DEAD = (
     (re.compile(r"Kernel panic - not syncing.*"), "the kernel panicked"),

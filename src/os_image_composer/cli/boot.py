@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine
+from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine, Media
 
 if TYPE_CHECKING:
     from os_image_composer.boot.verdict import BootVerdict
@@ -24,14 +24,19 @@ def register(app: typer.Typer) -> None:
 
 
 def boot(
-    image: Annotated[Path, typer.Argument(help="A raw disk image; it is not changed.")],
+    image: Annotated[
+        Path, typer.Argument(help="A raw disk, an ISO, or an initrd with its kernel beside it; it is not changed.")
+    ],
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the guest.")] = 300,
-    memory: Annotated[int, typer.Option(min=256, help="Memory of the guest in MiB.")] = 1024,
+    memory: Annotated[
+        int | None, typer.Option(min=256, help="Memory of the guest in MiB; 1024, or what an initrd image needs.")
+    ] = None,
     cpus: Annotated[int, typer.Option(min=1, max=64, help="Processors of the guest.")] = 2,
     accel: Annotated[Accelerator, typer.Option(help="How QEMU runs the guest.")] = Accelerator.TCG,
     firmware: Annotated[
         FirmwareKind | None, typer.Option(help="What starts the image; what it is made for where this is left out.")
     ] = None,
+    usb: Annotated[bool, typer.Option("--usb", help="Attach the image as a USB stick.")] = False,
     show_console: Annotated[bool, typer.Option("--console", help="Show the guest's console.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Boot, judge, power off; nothing to type.")] = False,
     console_log: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the console here.")] = None,
@@ -46,7 +51,7 @@ def boot(
     """
     from os_image_composer.build.clock import SystemClock
 
-    machine = Machine(accelerator=accel, memory=memory, cpus=cpus, kind=firmware)
+    machine = Machine(accelerator=accel, memory=memory, cpus=cpus, kind=firmware, media=Media.USB if usb else None)
     if not check and sys.stdin.isatty():
         from os_image_composer.boot.interactive import run_in_terminal
 

@@ -78,8 +78,9 @@ class Live:
 
 @dataclass(frozen=True)
 class Bootloader:
-    """Of an image that has none, both words are empty. `timeout` is in seconds. `tries` is how often an entry is started before it is given up, None: nobody counts.
-    `kernels` says which installed kernels get an entry, `chain` whose GRUB it is."""
+    """Of an image that has none both words are empty. `timeout` is in seconds. `tries` is how often an entry is started
+    before it is given up, None: nobody counts. `kernels` says which installed kernels get an entry, `chain` whose GRUB
+    it is."""
 
     boot_type: str  # efi | legacy
     provider: str  # systemd-boot | grub

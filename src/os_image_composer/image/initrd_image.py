@@ -15,13 +15,12 @@ from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Bind, Job, MakeSymlink, Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
+from os_image_composer.formats.initrd_archive import memory_for
 from os_image_composer.image.attributes import CAPABILITY, capabilities_unit, check_lost
 from os_image_composer.image.kernel import KernelChoice
 
 _INIT = "usr/lib/systemd/systemd"
 _INPUT, _OUTPUT = "/run/archive", "/run/packed"
-_MIB = 1 << 20
-_ROUND = 256  # MiB
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,8 @@ class WriteStartExample:
     def _qemu(self, memory: int) -> str:
         return (
             "#!/bin/sh\n"
-            f"# Starts {self.name} in QEMU, with this terminal as its serial line (Ctrl-A X ends it). It takes {memory} MiB\n"
-            "# of memory or more. Further options of QEMU can be given: -accel kvm makes it fast.\n"
+            f"# Starts {self.name} in QEMU, with this terminal as its serial line (Ctrl-A X ends it). It takes\n"
+            f"# {memory} MiB of memory or more. Further options of QEMU can be given: -accel kvm makes it fast.\n"
             "set -eu\n"
             'cd "$(dirname "$0")"\n'
             f"exec qemu-system-x86_64 -machine q35 -cpu max -m {memory} -nographic -no-reboot \\\n"
@@ -125,16 +124,9 @@ class WriteStartExample:
     def _ipxe(self, memory: int) -> str:
         return (
             "#!ipxe\n"
-            f"# Starts {self.name} over the network. Serve this file with the kernel and the initrd beside it, by HTTP;\n"
-            f"# the machine needs {memory} MiB of memory or more.\n"
+            f"# Starts {self.name} over the network. Serve this file by HTTP, with the kernel and the initrd beside\n"
+            f"# it; the machine needs {memory} MiB of memory or more.\n"
             f"kernel {self.kernel} {' '.join(('initrd=' + self.initrd, self.cmdline)).strip()}\n"
             f"initrd {self.initrd}\n"
             "boot\n"
         )
-
-
-def memory_for(unpacked: int) -> int:
-    """MiB of memory that an initrd of so many bytes needs: what is unpacked may fill half of it (tmpfs(5), `size`),
-    and the archive is there at the same time."""
-    needed = -(-2 * unpacked // _MIB) + _ROUND
-    return -(-needed // _ROUND) * _ROUND

@@ -26,8 +26,8 @@ from os_image_composer.image.squashfs import WriteSquashfs
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
-from os_image_composer.provider.outputs import file_names
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
+from os_image_composer.provider.outputs import file_names
 
 INITRD_IMAGE = "initrd-image"
 ISO_IMAGE = "iso"
