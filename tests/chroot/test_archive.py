@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from os_image_composer.chroot.job import Completed, MakeDirectory, MakeSymlink, Tree, WriteFile
+from os_image_composer.chroot.job import Completed, Edit, MakeDirectory, MakeSymlink, Tree, WriteFile
 from os_image_composer.chroot.sandbox import Sandbox
 from os_image_composer.errors import StepError
 from support.cpio import Member, members
@@ -27,7 +27,7 @@ def test_owners_modes_and_clamped_times_are_those_of_the_tree(
     sandbox: Sandbox, layer: MakeLayer, tmp_path: Path
 ) -> None:
     base = layer("base")
-    edits = [
+    edits: list[Edit] = [
         WriteFile("/bin/su", b"program", 0o4755, 0, 0),
         WriteFile("/srv/note", b"", 0o640, 1000, 42),
         MakeDirectory("/tmp", 0o1777),
