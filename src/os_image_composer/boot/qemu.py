@@ -60,9 +60,11 @@ def qemu_argv(
     variables: Path,
     credentials: tuple[Credential, ...] = (),
     ports: tuple[str, str] = ("stdio", "null"),
+    image_format: str = "raw",
 ) -> tuple[str, ...]:
     """The command. `variables` is the run's own copy; `ports` are the chardev back ends of the console and of the
-    second serial port. The image is opened with a throw-away overlay and never written."""
+    second serial port; `image_format` is QEMU's name of it. The image is opened with a throw-away overlay and never
+    written."""
     tcg = machine.accelerator is Accelerator.TCG
     return (
         program,
@@ -71,7 +73,7 @@ def qemu_argv(
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_value(firmware.code)}"),
         *("-drive", f"if=pflash,unit=1,format=raw,file={_value(variables)}"),
-        *("-drive", f"if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file={_value(image)}"),
+        *("-drive", f"if=none,id=disk,format={image_format},snapshot=on,cache=unsafe,file={_value(image)}"),
         # With an order given the firmware tries nothing else: no minute of network boot where the disk has no loader.
         *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
         *("-device", "virtio-rng-pci"),
@@ -93,7 +95,7 @@ def run_guest(
 ) -> Iterator[Guest]:
     """Start the machine and give its ports; afterwards it is gone, and so are its files. `scratch` is where its
     temporary files go. Raises BootError when it cannot be started."""
-    check_image(image)
+    image_format = check_image(image)
     program = find_program()
     firmware = machine.firmware or find_firmware()
     with contextlib.ExitStack() as stack:
@@ -114,6 +116,7 @@ def run_guest(
             variables,
             credentials,
             (f"socket,fd={fds[0]}", f"socket,fd={fds[1]}"),
+            image_format,
         )
         process = Process(
             (sys.executable, "-I", str(LIFELINE), *argv),

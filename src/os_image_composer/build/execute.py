@@ -261,9 +261,7 @@ class Execution(Generic[S]):
             raise _DamagedInputError
         self._verified.update(result.key for result in fresh)
 
-    def _run(
-        self, planned: PlannedStep, key: str, inputs: Sequence[tuple[str, Result]], progress: _Progress
-    ) -> Result:
+    def _run(self, planned: PlannedStep, key: str, inputs: Sequence[tuple[str, Result]], progress: _Progress) -> Result:
         step = planned.step
         given = tuple(
             (i.role, replace(result, content=progress.files[i.step]) if result.kind is Kind.ARTIFACT else result)

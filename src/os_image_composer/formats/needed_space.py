@@ -111,7 +111,7 @@ def _spare_inside(disk: Window, part: Partition) -> Iterator[Range]:
     if isinstance(filesystem, Ext4 | Fat):
         for offset, size in free:
             yield part.start + offset, part.start + offset + size
-        yield part.start + filesystem.volume.size, end
+        yield part.start + (filesystem.volume.size or part.size), end
 
 
 def _is_empty(window: Window) -> bool:

@@ -1,7 +1,7 @@
 """What a VHD says of itself, made a function of the disk in it.
 
-Source: Microsoft, "Virtual Hard Disk Image Format Specification" 1.0, "Hard Disk Footer Format". Numbers are big-endian.
-The footer is the last 512 bytes; a dynamic disk begins with a copy of it.
+Source: Microsoft, "Virtual Hard Disk Image Format Specification" 1.0, "Hard Disk Footer Format". Numbers are
+big-endian. The footer is the last 512 bytes; a dynamic disk begins with a copy of it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a VMDK says of itself, made a function of the disk in it.
 
-Source: VMware, "Virtual Disk Format" 5.0: a sparse extent begins with a header (`SparseExtentHeader`, little-endian), in
-which the place of the descriptor stands in sectors; the descriptor is text, padded with NUL. The content id (CID) is a
+Source: VMware, "Virtual Disk Format" 5.0: a sparse extent begins with a header (`SparseExtentHeader`, little-endian)
+that has the place of the descriptor in sectors; the descriptor is text, padded with NUL. The content id (CID) is a
 number of 32 bits that changes whenever the content does.
 """
 

@@ -1,7 +1,7 @@
 """A file of a build, compressed on all processors; the bytes do not depend on how many there are.
 
-zstd, pigz and lbzip2 cut the file into the same blocks whatever the number of their threads. xz does so where it may not
-fall back to its single-threaded form, which writes other headers; its block is three dictionaries of -6 long.
+zstd, pigz and lbzip2 cut the file into the same blocks whatever the number of their threads. xz does so where it may
+not fall back to its single-threaded form, which writes other headers; a block has three dictionaries of -6.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """A raw disk in the format of a hypervisor: written by qemu-img, then without what that makes up or looks up.
 
-Ids that would be random follow from the SHA-256 of the raw disk. So the same disk is the same file, whoever converts it
-and when; and two versions of an image are two disks to a hypervisor, some of which refuse a second one with the same id.
+Ids that would be random follow from the SHA-256 of the raw disk. So the same disk is the same file, whoever converts
+it and when; and two versions of an image are two disks to a hypervisor. VirtualBox refuses a second one with the same
+id, and the GUID of the partition table is that of all versions of an image.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -35,7 +37,6 @@ _WRITERS = {
     ("vmdk", "streamOptimized"): ("vmdk", "subformat=streamOptimized,adapter_type=lsilogic"),
     ("vdi", None): ("vdi", "static=off"),
 }
-READERS = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc", "vhdx": "vhdx", "vmdk": "vmdk", "vdi": "vdi"}
 
 
 @dataclass(frozen=True)
@@ -63,35 +64,25 @@ class PackDisk:
             ) from error
 
 
+def plain_name(name: str) -> str | None:
+    """A file's name as it may stand in a vmdk's descriptor, between quotes; None for one that may not."""
+    return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._+-]*", name) else None
+
+
 def _settle(form: str, path: Path, digest: str) -> None:
     """Give the file ids that follow from the raw disk's SHA-256."""
 
     def derived(purpose: str) -> UUID:
         return derived_uuid(_DISKS, digest, form, purpose)
 
+    if form == "vhdx":
+        settle_vhdx(path, derived("disk"), derived("written"))
+        return
     with path.open("r+b") as file:
         if form == "vhd":
             settle_vhd(file, derived("disk"))
-        elif form == "vhdx":
-            settle_vhdx(file, derived("disk"), derived("written"))
         elif form == "vmdk":
             # 0xffffffff is that of no parent.
             settle_vmdk(file, derived("content").int >> 96 & 0x7FFFFFFF)
         elif form == "vdi":
             settle_vdi(file, derived("disk"), derived("changed"))
-
-
-@dataclass(frozen=True)
-class UnpackDisk:
-    """The raw disk in a file of `format`."""
-
-    kind: ClassVar[str] = "unpack-disk"
-    version: ClassVar[int] = 1
-    result: ClassVar[Kind] = Kind.ARTIFACT
-
-    format: str
-
-    def run(self, work: Work[Services]) -> None:
-        output = "/run/pack/disk"
-        argv = ("qemu-img", "convert", "-f", READERS[self.format], "-O", "raw", SOURCE, output)
-        pack(work, argv, source=work.one("file"), output=output)

@@ -1,9 +1,9 @@
 """The root filesystem as a tar: owners by number, modes, links, times, attributes.
 
 Written by GNU tar from the merged view of the layers, in the namespace that made them, so that owners and file
-capabilities are those that the image has. POSIX.1-2001 pax format: access and change times, which would be the build's,
-are left out, and headers are named without a process number. Attributes follow an allow-list, as in a disk's filesystem:
-capabilities, access lists, and those of the namespace user.
+capabilities are those that the image has. POSIX.1-2001 pax format: access and change times, which would be the
+build's, are left out, and headers are named without a process number. Attributes follow an allow-list, as in a disk's
+filesystem: capabilities, access lists, and those of the namespace user.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""THE list of steps of a raw image, in the order in which they happen."""
+"""THE list of steps of an image, in the order in which they happen; `pack_steps` has those behind the disk."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from os_image_composer.image.uki import MakeUki
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+from os_image_composer.provider.pack_steps import DISK, pack_steps
 
 BILL = "sbom"  # the step whose result is published beside the image as well
 
@@ -37,7 +38,7 @@ class Extras:
 
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
-    """Every step from locked packages to the disk image, inputs before what uses them."""
+    """Every step from locked packages to what is published, inputs before what uses them."""
     layout = lay_out(spec, lock.seed)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     surroundings = _surroundings(lock, distribution)
@@ -48,12 +49,14 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     initrd = _initrd(spec, lock, distribution, layers, projected)
     boot = _boot(spec, lock, distribution, layout, layers, initrd, tools)
     licences, bill = _bill(spec, lock, distribution, layers, configured)
+    tree = all_of("lower", [*layers, configured, bill])
     disk = Step(
-        "disk",
+        DISK,
         WriteDisk(bare(layout), lock.source_date_epoch),
-        (*all_of("lower", [*layers, configured, bill]), Input("boot", boot.name), Input("tools", tools.name)),
+        (*tree, Input("boot", boot.name), Input("tools", tools.name)),
     )
-    return [tools, *installed.steps, configured, projected, initrd, boot, licences, bill, disk]
+    packed = pack_steps(spec, lock, disk, tree)
+    return [tools, *installed.steps, configured, projected, initrd, boot, licences, bill, disk, *packed]
 
 
 def _configured(
