@@ -44,8 +44,8 @@ def test_second_build_of_an_unchanged_plan_runs_nothing(bench: Bench) -> None:
     assert bench.ran == ["base", "config", "projection", "initrd", "disk"]
     second = bench.build(plan())
     assert bench.ran == []
-    assert second.final == first.final
-    assert second.image.read_text() == "imageaababpi"
+    assert second.results == first.results
+    assert second.files["disk"].read_text() == "imageaababpi"
 
 
 def test_changed_step_reruns_with_all_that_sees_the_change(bench: Bench) -> None:
@@ -64,7 +64,7 @@ def test_rebuild_stops_where_an_input_has_the_same_content_again(bench: Bench) -
 
 def test_removed_image_is_written_again_and_nothing_else(bench: Bench) -> None:
     outcome = bench.build(plan())
-    outcome.image.unlink(missing_ok=True)
+    outcome.files["disk"].unlink(missing_ok=True)
     (bench.root / "out" / "image.raw").unlink(missing_ok=True)
     bench.build(plan())
     assert bench.ran == ["disk"]
@@ -95,7 +95,7 @@ def test_damaged_layer_is_discarded_reported_and_made_again(bench: Bench) -> Non
     assert bench.ran == ["config", "disk"]
     assert [n for n in bench.notes if isinstance(n, Note) and "config" in n.message]
     again = bench.build(plan())
-    assert again.final.digest == first.final.digest
+    assert again.results == first.results
 
 
 def test_flipped_byte_with_old_size_and_time_never_reaches_an_image(bench: Bench) -> None:
@@ -126,8 +126,8 @@ def test_damaged_record_is_no_result_and_gives_way_to_the_next(bench: Bench) -> 
     (bench.layer(plan()["config"].id).parent / "record.json").write_text("{half")
     again = bench.build(plan(title="other"))
     assert bench.ran == ["config", "disk"]
-    assert again.final.digest != first.final.digest
-    assert bench.build(plan()).final.digest == first.final.digest
+    assert again.results["disk"].digest != first.results["disk"].digest
+    assert bench.build(plan()).results["disk"].digest == first.results["disk"].digest
 
 
 def test_failed_step_keeps_what_was_finished_and_publishes_nothing(bench: Bench) -> None:
@@ -281,7 +281,7 @@ class Rendezvous:
 def test_result_that_is_wanted_is_given_with_an_image_that_is_there_already(bench: Bench) -> None:
     bench.build(plan())
     outcome = bench.build(plan(), wanted=("config",))
-    content = outcome.wanted["config"].content
+    content = outcome.results["config"].content
     assert bench.ran == []
     assert content is not None
     assert (content / "text").read_text() == (bench.layer(plan()["config"].id) / "text").read_text()
@@ -292,7 +292,7 @@ def test_result_that_is_wanted_and_was_damaged_is_made_again(bench: Bench) -> No
     good = (bench.layer(plan()["config"].id) / "text").read_text()
     (bench.layer(plan()["config"].id) / "text").write_text("damaged")
     outcome = bench.build(plan(), wanted=("config",))
-    content = outcome.wanted["config"].content
+    content = outcome.results["config"].content
     assert "config" in bench.ran
     assert content is not None
     assert (content / "text").read_text() == good

@@ -63,11 +63,12 @@ def qemu_argv(
     variables: Path,
     credentials: tuple[Credential, ...] = (),
     ports: tuple[str, str] = ("stdio", "null"),
+    image_format: str = "raw",
     direct: DirectBoot | None = None,
 ) -> tuple[str, ...]:
     """The command. `firmware` None is QEMU's own BIOS; `variables` is the run's own copy; `ports` are the chardev back
-    ends of the console and of the second serial port. The image is opened with a throw-away overlay and never
-    written; with `direct` there is none."""
+    ends of the console and of the second serial port; `image_format` is QEMU's name of it. The image is opened with a
+    throw-away overlay and never written; with `direct` there is none."""
     memory = machine.memory or max(_MEMORY, (direct.memory or 0) if direct else 0)
     tcg = machine.accelerator is Accelerator.TCG
     return (
@@ -78,7 +79,7 @@ def qemu_argv(
         *("-smp", str(machine.cpus), "-m", str(memory)),
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *(_flash(firmware, variables) if firmware else ()),
-        *(_kernel(direct) if direct else _medium(image, machine.media or Media.DISK)),
+        *(_kernel(direct) if direct else _medium(image, image_format, machine.media or Media.DISK)),
         *("-device", "virtio-rng-pci"),
         *("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0,romfile="),
         *("-chardev", f"{ports[0]},id=console", "-serial", "chardev:console"),
@@ -98,9 +99,9 @@ def run_guest(
 ) -> Iterator[Guest]:
     """Start the machine and give its ports; afterwards it is gone, and so are its files. `scratch` is where its
     temporary files go. Raises BootError when it cannot be started."""
-    direct = direct_boot(image)
+    direct, image_format = direct_boot(image), "raw"
     if direct is None:
-        check_image(image)
+        image_format = check_image(image)
         if machine.media is None:
             machine = replace(machine, media=Media.CD if is_iso(image) else Media.DISK)
     elif machine.kind is None:
@@ -127,6 +128,7 @@ def run_guest(
             variables,
             credentials,
             (f"socket,fd={fds[0]}", f"socket,fd={fds[1]}"),
+            image_format,
             direct,
         )
         process = Process(
@@ -143,13 +145,13 @@ def run_guest(
         yield Guest(Console(console, clock, heard), Console(report, clock), process)
 
 
-def _medium(image: Path, media: Media) -> tuple[str, ...]:
+def _medium(image: Path, image_format: str, media: Media) -> tuple[str, ...]:
     """With an order given the firmware tries nothing else: no minute of network boot where there is no loader."""
     file = _value(image)
     if media is Media.CD:
         drive = f"if=none,id=disk,media=cdrom,format=raw,readonly=on,file={file}"
         return ("-drive", drive, "-device", "ide-cd,drive=disk,bootindex=0")
-    drive = f"if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file={file}"
+    drive = f"if=none,id=disk,format={image_format},snapshot=on,cache=unsafe,file={file}"
     if media is Media.USB:
         return ("-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=disk,bootindex=0")
     return ("-drive", drive, "-device", "virtio-blk-pci,drive=disk,bootindex=0")

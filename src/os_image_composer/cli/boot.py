@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 
 def boot(
     image: Annotated[
-        Path, typer.Argument(help="A raw disk, an ISO, or an initrd with its kernel beside it; it is not changed.")
+        Path, typer.Argument(help="A disk, an ISO, or an initrd with its kernel beside it; it is not changed.")
     ],
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the guest.")] = 300,
     memory: Annotated[
@@ -47,7 +47,7 @@ def boot(
     Without a terminal --check is implied, and the console shown. Exit code of --check: 0: it booted, nothing
     failed. 1: it did not, or a unit failed. 3: the firmware started it, nothing else is known. The guest is asked
     to report about itself; that needs systemd 256, else the console is read. The verdict of an image that was built
-    here is kept beside it (NAME.verdict.json).
+    here is kept beside it (NAME.verdict.json; of another format than raw NAME.qcow2.verdict.json).
     """
     from os_image_composer.build.clock import SystemClock
 

@@ -43,7 +43,7 @@ def build(
     json_events: Annotated[
         bool, typer.Option("--json-events", help="Print events as JSON lines on standard output.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the image's path and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the images' paths and nothing else.")] = False,
 ) -> None:
     """Build the image that a template describes.
 
@@ -104,7 +104,8 @@ def _tell(published: Published, json_lines: JsonLines | None, quiet: bool) -> No
     if json_lines is not None:
         json_lines.say("result", result_fields(published))
     elif quiet:
-        print(published.image)
+        for file in published.artifacts:
+            print(file.path)
     else:
         for line in summary_lines(published, program_words()):
             print(line)

@@ -24,6 +24,7 @@ from os_image_composer.cli import (
     compare,
     completion,
     config,
+    convert,
     doctor,
     env,
     fetch,
@@ -51,7 +52,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_EVERY_DAY = (build, validate, plan, lock, fetch, bundle, boot, inspect, compare)
+_EVERY_DAY = (build, validate, plan, lock, fetch, bundle, boot, convert, inspect, compare)
 _AROUND_IT = (cache, env, config, schema, doctor, completion, version)
 for module in (*_EVERY_DAY, *_AROUND_IT):
     module.register(app)

@@ -152,8 +152,10 @@ class Distribution:
 
 @dataclass(frozen=True)
 class ImageTools:
-    """The distribution whose packages the image tools come from, and which."""
+    """The distribution whose packages the image tools come from, and which; `format_packages` are those that pack an
+    image in another format."""
 
     os: str
     dist: str
     packages: tuple[str, ...]
+    format_packages: tuple[str, ...]

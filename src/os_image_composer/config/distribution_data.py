@@ -102,6 +102,7 @@ class _Tools(_Section):
     os: Word
     dist: Word
     packages: list[Word]
+    format_packages: list[Word]
 
 
 class _Initrd(_Section):
@@ -221,9 +222,9 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
 
 
 def load_image_tools(data: Path) -> ImageTools:
-    """Which packages the image tools environment is made of. Raises UsageError when the file is wrong."""
+    """Which packages the environments of image tools are made of. Raises UsageError when the file is wrong."""
     tools = _read(data / "osv" / "image-tools.yml", _Tools)
-    return ImageTools(tools.os, tools.dist, tuple(tools.packages))
+    return ImageTools(tools.os, tools.dist, tuple(tools.packages), tuple(tools.format_packages))
 
 
 def known_targets(data: Path) -> tuple[Target, ...]:

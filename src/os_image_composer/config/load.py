@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from os_image_composer.config import spec
+from os_image_composer.config.artifacts import check_artifacts
 from os_image_composer.config.boot_rules import check_boot
 from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.findings import Location, check, failure, key_path, where
@@ -215,7 +216,8 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
     if disk is None:
         return ()
     boot_type = _text_at(merged, "systemConfig", "bootloader", "bootType")
-    return check_layout(disk, node, boot_type, _text_at(merged, "target", "arch") or "")
+    arch = _text_at(merged, "target", "arch") or ""
+    return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch))
 
 
 def _boot(merged: MappingNode, data: Path) -> Iterator[Finding]:

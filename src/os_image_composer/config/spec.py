@@ -35,8 +35,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Artifact:
-    type: str  # raw
-    compression: str | None = None
+    """A file to make. `subformat` is given for the types that have several; `block_map` asks for a bmap beside it."""
+
+    type: str  # raw | qcow2 | vhd | vhdx | vmdk | vdi | tar
+    compression: str | None = None  # zstd | gz | xz | bz2
+    subformat: str | None = None  # vhd: fixed | dynamic; vmdk: monolithic | streamOptimized
+    block_map: bool = False
 
 
 @dataclass(frozen=True)

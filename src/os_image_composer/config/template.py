@@ -95,10 +95,17 @@ class Target(Section):
 
 
 class ArtifactTemplate(Section):
-    type: Annotated[str, AfterValidator(choice(("raw",), ("qcow2", "tar", "vdi", "vhd", "vhdx", "vmdk")))] = "raw"
-    """The file format of the image."""
-    compression: Annotated[str, AfterValidator(choice((), ("bz2", "gz", "gzip", "xz", "zstd")))] | None = None
-    """How the file is compressed."""
+    type: Annotated[str, AfterValidator(choice(("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "tar")))] = "raw"
+    """The file's format: a disk as it is, one of the formats of hypervisors, or the root file system as a tar."""
+    subformat: Annotated[str, AfterValidator(choice(("fixed", "dynamic", "monolithic", "streamOptimized")))] | None = (
+        None
+    )
+    """Of a vhd `fixed`, which Azure takes, or `dynamic`; of a vmdk `monolithic` or `streamOptimized`. The first of the
+    two where it is left out."""
+    compression: Annotated[str, AfterValidator(choice(("zstd", "gz", "gzip", "xz", "bz2")))] | None = None
+    """How the file is compressed; not at all where it is left out."""
+    bmap: bool = False
+    """Whether a raw disk gets a block map beside it, with which bmaptool writes it to a stick."""
 
 
 class PartitionTemplate(Section):

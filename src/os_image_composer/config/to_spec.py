@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from os_image_composer.config import rules, spec
+from os_image_composer.config.artifacts import artifact
 from os_image_composer.config.boot_rules import loader_name, makes_uki
 from os_image_composer.config.folders import files_in_folder
 from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate
@@ -84,7 +85,7 @@ def _disk(disk: DiskTemplate) -> spec.Disk:
             )
             for partition in disk.partitions
         ),
-        artifacts=tuple(spec.Artifact(a.type, a.compression) for a in disk.artifacts) or (spec.Artifact("raw"),),
+        artifacts=tuple(map(artifact, disk.artifacts)) or (spec.Artifact("raw"),),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from os_image_composer.build.execute import Forecast, Outcome
 from os_image_composer.build.plan import Plan
-from os_image_composer.config.spec import ImageSpec
+from os_image_composer.config.spec import Artifact, ImageSpec
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.provider.lock_choice import ChosenLock
 from os_image_composer.provider.secrets import PasswordHashes
@@ -40,18 +40,29 @@ class Resolved:
 
 
 @dataclass(frozen=True)
-class Published:
-    """What a build leaves: `image`, `manifest` and `bills` (of materials) are paths, `size` is in bytes, `seconds` the
-    whole build's."""
+class PublishedFile:
+    """An artifact where it was published; `size` in bytes."""
 
-    image: Path
-    manifest: Path
-    bills: tuple[Path, ...]
+    path: Path
+    artifact: Artifact
+    step: str
     size: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a build leaves: `artifacts` in the template's order; `manifest`, `checksums`, `block_map` and `bills` (of
+    materials) are paths, `seconds` the whole build's."""
+
+    artifacts: tuple[PublishedFile, ...]
+    manifest: Path
+    checksums: Path
+    block_map: Path | None
+    bills: tuple[Path, ...]
     outcome: Outcome
     preparation: Preparation
     seconds: float
 
 
-__all__ = ["Forecast", "Preparation", "Published", "Resolved"]
+__all__ = ["Forecast", "Preparation", "Published", "PublishedFile", "Resolved"]

@@ -1,4 +1,5 @@
-"""THE list of steps of an image of each kind, in the order in which they happen."""
+"""THE list of steps of an image of each kind, in the order in which they happen; `pack_steps` has those behind the
+disk."""
 
 from __future__ import annotations
 
@@ -27,10 +28,17 @@ from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
-from os_image_composer.provider.outputs import file_names
+from os_image_composer.provider.pack_steps import (
+    DISK,
+    INITRD_IMAGE,
+    IPXE_EXAMPLE,
+    ISO_IMAGE,
+    KERNEL,
+    QEMU_EXAMPLE,
+    file_names,
+    pack_steps,
+)
 
-INITRD_IMAGE = "initrd-image"
-ISO_IMAGE = "iso"
 BILL = "sbom"  # the step whose result is published beside the image as well
 
 # It configures the interfaces for both backends: netplan writes its files for it.
@@ -63,11 +71,11 @@ def initrd_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, 
     root = Step("initrd-root", PrepareInitrdRoot(), all_of("lower", whole))
     lower = all_of("lower", [*whole, root])
     image = Step(INITRD_IMAGE, WriteInitrdImage(lock.source_date_epoch), (*lower, Input("tools", tools.name)))
-    kernel = Step("kernel", CopyKernel(kernel_choice(spec, distribution.boot)), all_of("lower", layers))
+    kernel = Step(KERNEL, CopyKernel(kernel_choice(spec, distribution.boot)), all_of("lower", layers))
     names = file_names(spec)
     examples = [
-        Step(step, WriteStartExample(form, spec.name, names["kernel"], names[INITRD_IMAGE], spec.kernel.cmdline), lower)
-        for form, step in (("qemu", "qemu-example"), ("ipxe", "ipxe-example"))
+        Step(step, WriteStartExample(form, spec.name, names[KERNEL], names[INITRD_IMAGE], spec.kernel.cmdline), lower)
+        for form, step in (("qemu", QEMU_EXAMPLE), ("ipxe", IPXE_EXAMPLE))
     ]
     return [tools, *installed.steps, configured, licences, bill, root, kernel, *examples, image]
 
@@ -120,7 +128,7 @@ def _live(distribution: Distribution) -> tuple[LiveData, GrubData]:
 
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
-    """Every step from locked packages to the disk image, inputs before what uses them."""
+    """Every step from locked packages to what is published, inputs before what uses them."""
     layout = lay_out(spec, lock.seed)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     surroundings = _surroundings(lock, distribution)
@@ -131,16 +139,14 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     initrd = _initrd(spec, lock, distribution, layers, projected)
     boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools)
     licences, bill = _bill(spec, lock, distribution, layers, configured)
+    tree = all_of("lower", [*layers, configured, bill, *boot.layers])
     disk = Step(
-        "disk",
+        DISK,
         WriteDisk(bare(layout), lock.source_date_epoch),
-        (
-            *all_of("lower", [*layers, configured, bill, *boot.layers]),
-            Input("boot", boot.files.name),
-            Input("tools", tools.name),
-        ),
+        (*tree, Input("boot", boot.files.name), Input("tools", tools.name)),
     )
-    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, licences, bill, disk]
+    packed = pack_steps(spec, lock, disk, tree)
+    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, licences, bill, disk, *packed]
 
 
 def _configured(
