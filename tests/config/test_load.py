@@ -118,7 +118,7 @@ def test_an_error_in_the_default_template_names_that_file(write: Write, data: Pa
 def test_a_target_without_default_template_is_unknown(write: Write, data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "config"
     shutil.copytree(data, copy)
-    for default in copy.glob("**/default-raw-*.yml"):
+    for default in copy.glob("**/default-*.yml"):
         default.unlink()
     (finding,) = check_template(write(HEAD), copy)
     assert (finding.reference, finding.hint) == ("unknown-target", "there is no distribution data at all")

@@ -83,7 +83,7 @@ def test_an_unknown_key_like_no_other_gets_no_suggestion(marked: Marked) -> None
         SYSTEM + "  ▸fde: {enabled: true, passphraseFile: x}\n",
         SYSTEM + "  kernel: {▸name: linux}\n",
         SYSTEM + "  packages: [jq, ▸'lib*']\n",
-        HEAD.replace("imageType: ", "imageType: ▸").replace("raw", "iso"),
+        HEAD.replace("imageType: ", "imageType: ▸").replace("raw", "wsl2"),
     ],
 )
 def test_a_known_key_that_is_not_built_yet_says_so_where_it_stands(marked: Marked, text: str) -> None:

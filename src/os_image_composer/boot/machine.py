@@ -34,9 +34,10 @@ class Media(Enum):
 
 @dataclass(frozen=True)
 class Machine:
-    """The virtual machine: `memory` in MiB, None as much as the image needs, 1024 at least; `media` None is a CD for an
-    ISO, a disk for others; `kind` None means the one that the image is made for, `firmware` None the
-    host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS."""
+    """The virtual machine: `memory` in MiB, None as much as the image needs, 1024 at least; `kind` None means the one that
+    the image is made for, `firmware` None the host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS. `media`
+    None is a CD for an ISO, a disk for others. With `write` what the guest writes stays in the image, which else is
+    never changed."""
 
     accelerator: Accelerator = Accelerator.TCG
     memory: int | None = None
@@ -44,3 +45,4 @@ class Machine:
     firmware: Firmware | None = None
     kind: FirmwareKind | None = None
     media: Media | None = None
+    write: bool = False

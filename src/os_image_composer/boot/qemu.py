@@ -79,7 +79,7 @@ def qemu_argv(
         *("-smp", str(machine.cpus), "-m", str(memory)),
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *(_flash(firmware, variables) if firmware else ()),
-        *(_kernel(direct) if direct else _medium(image, image_format, machine.media or Media.DISK)),
+        *(_kernel(direct) if direct else _medium(image, image_format, machine)),
         *("-device", "virtio-rng-pci"),
         *("-netdev", "user,id=net0,restrict=on", "-device", "virtio-net-pci,netdev=net0,romfile="),
         *("-chardev", f"{ports[0]},id=console", "-serial", "chardev:console"),
@@ -145,14 +145,15 @@ def run_guest(
         yield Guest(Console(console, clock, heard), Console(report, clock), process)
 
 
-def _medium(image: Path, image_format: str, media: Media) -> tuple[str, ...]:
+def _medium(image: Path, image_format: str, machine: Machine) -> tuple[str, ...]:
     """With an order given the firmware tries nothing else: no minute of network boot where there is no loader."""
     file = _value(image)
-    if media is Media.CD:
+    if machine.media is Media.CD:
         drive = f"if=none,id=disk,media=cdrom,format=raw,readonly=on,file={file}"
         return ("-drive", drive, "-device", "ide-cd,drive=disk,bootindex=0")
-    drive = f"if=none,id=disk,format={image_format},snapshot=on,cache=unsafe,file={file}"
-    if media is Media.USB:
+    kept = "off,cache=writeback" if machine.write else "on,cache=unsafe"
+    drive = f"if=none,id=disk,format={image_format},snapshot={kept},file={file}"
+    if machine.media is Media.USB:
         return ("-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=disk,bootindex=0")
     return ("-drive", drive, "-device", "virtio-blk-pci,drive=disk,bootindex=0")
 

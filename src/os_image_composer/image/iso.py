@@ -52,12 +52,13 @@ class WriteIso:
 
     def run(self, work: Work[Services]) -> None:
         sandbox, boot = work.services.sandbox, work.one("boot")
-        esp = self._esp(work, boot)
+        esp, date = self._esp(work, boot), _timestamp(self.source_date_epoch)
         sandbox.new_file(work.output, 0)
         argv = (
             *("xorriso", "-as", "mkisofs", "-quiet", "-o", _OUTPUT),
             *("-V", self.label, "-iso-level", "3", "-R", "-J", "-joliet-long", "-uid", "0", "-gid", "0"),
-            *("--modification-date=" + _timestamp(self.source_date_epoch), "--gpt_disk_guid", self.disk_uuid),
+            *("-file-mode", "0444", "-dir-mode", "0555", "-no-pad"),
+            *("--gpt_disk_guid", self.disk_uuid, f"--modification-date={date}", "--set_all_file_dates", date),
             # For a BIOS, as a CD and as a disk.
             *("-c", "boot/boot.cat", "-b", EL_TORITO, "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"),
             *("--grub2-boot-info", "--grub2-mbr", f"{_BOOT}/{HYBRID}", "--protective-msdos-label"),
@@ -106,7 +107,7 @@ def esp_partition(uuid: str, serial: str) -> PlacedPartition:
         type_guid=_ESP_GUID,
         uuid=uuid,
         start=0,
-        size=8 * MIB,
+        size=12 * MIB,
         filesystem="fat16",
         filesystem_uuid=serial,
         hash_seed=uuid,

@@ -32,11 +32,11 @@ class Preparation:
 @dataclass(frozen=True)
 class Resolved:
     """What a template's packages come to: their number, the bytes that they say they take, and the bytes that the root
-    file system has for them."""
+    file system has for them; None where that grows with them."""
 
     packages: int
     installed_size: int
-    root_room: int
+    root_room: int | None
 
 
 @dataclass(frozen=True)

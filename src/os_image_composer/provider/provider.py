@@ -138,7 +138,7 @@ class Provider:
     def resolved(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> Resolved:
         """What the packages of `spec` come to; raises what `lock` raises."""
         lock = self.locking.choose(spec, choice).lock
-        room = usable(lay_out(spec, lock.seed).root.size)
+        room = usable(lay_out(spec, lock.seed).root.size) if spec.disk.partitions else None
         return Resolved(len(tuple(lock.sets["image"].packages())), installed_size(spec, lock), room)
 
     def forecast(self, preparation: Preparation) -> tuple[Forecast, ...]:

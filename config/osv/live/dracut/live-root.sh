@@ -18,29 +18,6 @@ refuse() {
     exit 1
 }
 
-# part START LENGTH: bytes of the medium on standard output
-part() {
-    dd if="$device" bs=1M iflag=skip_bytes,count_bytes,fullblock skip="$1" count="$2" 2>/dev/null
-}
-
-# The volume descriptor of the medium has a field for applications, in which the digest of all that is around it stands
-# (ECMA-119 8.4.32; see src/os_image_composer/image/medium_digest.py).
-check_medium() {
-    field=$((32768 + 883))
-    words=$(part "$field" 128)
-    # shellcheck disable=SC2086 # the field is words
-    set -- $words
-    [ "${1-}" = SHA-256 ] && [ $# -ge 3 ] || refuse "this medium has no digest: it is damaged, or was made by another program"
-    wanted=$2 end=$3
-    say "checking the medium: $((end / 1048576)) MiB"
-    found=$({
-        part 32768 883
-        part $((field + 512)) $((end - field - 512))
-    } | sha256sum | cut -d ' ' -f 1)
-    [ "$found" = "$wanted" ] || refuse "this medium is damaged: write it again, or use another one"
-    say "the medium is whole"
-}
-
 # On a stick the label is that of the disk and of its first partition, which begins where the disk's own volume
 # descriptors lie and has descriptors of its own. The digest is over the disk; what is mounted is the partition, or else
 # no other partition of the disk could be.
@@ -61,7 +38,10 @@ done
 
 mkdir -p "$medium" "$system" "$upper"
 if [ "$check" = yes ]; then
-    check_medium
+    say "checking the medium, which takes a while"
+    words=$(/usr/lib/image-live/live-check.sh "$device" | tail -n 1)
+    say "$words"
+    [ "$words" = "the medium is whole" ] || exit 1
 fi
 mount -t iso9660 -o ro "$mounted" "$medium" || refuse "the medium cannot be mounted"
 mount -t squashfs -o ro,loop "$medium/live/root.squashfs" "$system" || refuse "the system on the medium cannot be mounted"

@@ -15,8 +15,9 @@ installkernel() {
 }
 
 install() {
-    inst_multiple cut dd losetup mkdir mount readlink sha256sum
+    inst_multiple cut dd losetup mkdir mount readlink sha256sum tail tr
     inst_hook cmdline 30 "$moddir/live-parse.sh"
     inst_hook mount 20 "$moddir/live-mount.sh"
+    inst_script "$moddir/live-check.sh" /usr/lib/image-live/live-check.sh
     inst_script "$moddir/live-root.sh" /usr/lib/image-live/live-root.sh
 }
