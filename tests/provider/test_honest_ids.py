@@ -673,6 +673,7 @@ def test_another_version_of_the_sandbox_runs_every_step(
 
 
 GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
+INITRD_IMAGE = ("prepare-initrd-root", "write-initrd-image", "copy-kernel", "write-start-example")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
 CODE = {
@@ -690,22 +691,27 @@ CODE = {
     "image/placed_files.py": {"configure-os"},
     "image/units.py": {"configure-os"},
     "image/projection.py": {"project-configuration"},
-    "image/initrd.py": {"make-initrd", *LOADERS},
-    "image/kernel.py": {"make-initrd", *LOADERS},
+    "image/initrd.py": {"make-initrd", *LOADERS, "make-live-boot"},
+    "image/kernel.py": {"make-initrd", *LOADERS, "make-live-boot", *INITRD_IMAGE},
     "image/uki.py": {"make-uki"},
     "image/ukify.py": {"make-uki"},
-    "image/boot_files.py": {*LOADERS, "place-boot-files", "write-disk"},
+    "image/boot_files.py": {*LOADERS, "make-live-boot", "write-squashfs", "write-disk", "write-iso"},
     "image/bios_boot.py": {"write-disk"},
     "image/loader_systemd.py": {"make-uki", "make-entries", *GRUB_EFI},
     "image/loader_entries.py": {"make-entries"},
     "image/loader_grub_efi.py": set(GRUB_EFI),
     "image/loader_grub_bios.py": {"make-grub-bios", "place-boot-files"},
-    "image/grub_program.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files"},
-    "image/grub_config.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files"},
-    "image/kernel_files.py": {"make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files"},
+    "image/grub_program.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
+    "image/grub_config.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
+    "image/kernel_files.py": {"make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
     "image/pe.py": {"make-uki"},
     "image/ext4.py": {"write-disk"},
-    "image/fat.py": {"write-disk"},
+    "image/fat.py": {"write-disk", "write-iso"},
+    "image/live_boot.py": {"make-live-boot"},
+    "image/medium.py": {"make-live-boot", "write-squashfs", "write-iso"},
+    "image/medium_digest.py": {"write-iso"},
+    "image/attributes.py": {"write-squashfs", *INITRD_IMAGE},
+    "image/initrd_image.py": set(INITRD_IMAGE),
     "report/spdx.py": {"read-licences", "write-bill"},
     "report/cyclonedx.py": {"read-licences", "write-bill"},
     "ospackage/deb/copyright.py": {"read-licences", "write-bill"},
@@ -720,6 +726,7 @@ CODE = {
     "chroot/helper/inside/init.py": {"sandbox"},
     "chroot/helper/inside/unpack.py": {"sandbox"},
     "chroot/helper/inside/files.py": {"sandbox"},
+    "chroot/helper/inside/archive.py": {"sandbox"},
 }
 
 
@@ -751,6 +758,7 @@ def test_every_key_of_the_language_has_a_row() -> None:
     rows = {name.split()[0] for name in TEMPLATE_ROWS}
     # Another target is another plan; the rest is refused with any other value than the one it has when left out.
     elsewhere = {"target.os", "target.dist", "target.arch", "target.imageType"}
+    elsewhere.add("systemConfig.live.title")  # in test_honest_ids_of_kinds.py
     refused = {
         *("sbomPackageMetadata", "packageRepositories[].insecureSkipVerify", "systemConfig.kernel.packages"),
         *(key for key in keys if key.startswith(("systemConfig.immutability", "systemConfig.fde"))),
@@ -767,7 +775,8 @@ def test_every_field_of_the_distributions_data_has_a_row() -> None:
     fields = {f.name for f in dataclasses.fields(Distribution)} - set(sections_of)
     fields |= {f"{name}.{f.name}" for name, kind in sections_of.items() for f in dataclasses.fields(kind)}
     # Of another distribution, architecture or family nothing is reused. Repositories have rows of their own.
-    fields -= {"os", "dist", "arch", "family", "package_arch", "repositories"}
+    # So has what is about live systems, in test_honest_ids_of_kinds.py.
+    fields -= {"os", "dist", "arch", "family", "package_arch", "repositories", "live"}
     fields |= {"repositories.url", "tools.packages"}
     assert {f.name for f in dataclasses.fields(ImageTools)} == {"os", "dist", "packages"}
     assert fields <= {name.split()[0] for name in DATA_ROWS}

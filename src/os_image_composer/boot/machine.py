@@ -34,7 +34,7 @@ class Media(Enum):
 
 @dataclass(frozen=True)
 class Machine:
-    """The virtual machine: `memory` in MiB, None as much as the image needs, 1024 at least; `kind` None means the one that
+    """The virtual machine: `memory` in MiB, None as much as the image needs, 1024 at least; `kind` None is the one that
     the image is made for, `firmware` None the host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS. `media`
     None is a CD for an ISO, a disk for others. With `write` what the guest writes stays in the image, which else is
     never changed."""

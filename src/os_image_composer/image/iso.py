@@ -25,9 +25,8 @@ from os_image_composer.errors import StepError
 from os_image_composer.image.boot_files import ESP
 from os_image_composer.image.disk_job import DiskJob
 from os_image_composer.image.layout import MIB, PlacedPartition
-from os_image_composer.image.live_boot import EL_TORITO, HYBRID, LIVE_FOLDER, MEDIUM
+from os_image_composer.image.medium import EL_TORITO, HYBRID, LIVE_FOLDER, MEDIUM, SQUASHFS
 from os_image_composer.image.medium_digest import implant_digest
-from os_image_composer.image.squashfs import SQUASHFS
 from os_image_composer.image.write_fat import write_fat
 
 _OUTPUT, _BOOT, _ROOT, _ESP_IMAGE = "/run/disk", "/run/boot", "/run/root", "/run/esp"

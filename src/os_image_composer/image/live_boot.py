@@ -18,14 +18,7 @@ from os_image_composer.image.grub_program import BIOS_MODULES, EFI_MODULES, LINU
 from os_image_composer.image.initrd import initrd_file
 from os_image_composer.image.kernel import KernelChoice
 from os_image_composer.image.kernel_files import system_of
-
-#: A tree: the files of the ISO's own filesystem.
-MEDIUM = "medium"
-#: The boot sector for a disk, which finds GRUB inside the ISO.
-HYBRID = f"{BIOS}/boot_hybrid.img"
-#: GRUB as a BIOS starts it from a CD, and the sector finds it on a disk.
-EL_TORITO = "boot/grub/eltorito.img"
-LIVE_FOLDER = "live"
+from os_image_composer.image.medium import EL_TORITO, HYBRID, LIVE_FOLDER, MEDIUM
 
 _MENU = "boot/grub/grub.cfg"
 _ESP_PREFIX = "/grub"

@@ -10,8 +10,8 @@ from os_image_composer.chroot.job import Bind, Job, MountedTree, Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
 from os_image_composer.image.attributes import CAPABILITY, check_lost
+from os_image_composer.image.medium import SQUASHFS
 
-SQUASHFS = "root.squashfs"
 _TARGET, _OUTPUT = "/target", "/run/root"
 # A megabyte packs 6 % better than the usual 128 KiB, and a system that starts reads most of it anyway.
 _BLOCK = "1M"
