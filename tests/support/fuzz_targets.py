@@ -20,6 +20,7 @@ from os_image_composer.config.sizes import format_size, parse_size
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.config.yaml_source import parse_yaml
 from os_image_composer.errors import ComposerError
+from os_image_composer.formats.iso9660 import read_medium
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.pe import content, parse_pe, room_of
 from os_image_composer.formats.pkcs7 import signer_names
@@ -49,6 +50,7 @@ from os_image_composer.ospackage.rpm.package import read_package
 from os_image_composer.ospackage.rpm.payload import open_payload_tar, packaged_files
 from os_image_composer.ospackage.rpm.repomd import parse_repomd
 from os_image_composer.ospackage.tools_index import ToolsIndex, dump_index, parse_index
+from support import small_medium
 from support.deb_repository import NOW, DebRepository, SigningKey, deb
 from support.efi_programs import efi_program
 from support.rpm_database import blob, write_database
@@ -194,6 +196,10 @@ def targets(work: Workplace) -> dict[str, Target]:
             for certificate in image.certificates:
                 signer_names(certificate)
 
+    def medium(data: bytes) -> None:
+        with contextlib.suppress(FormatError):
+            read_medium(Window.of(small_medium.disk(data)))
+
     def volume(data: bytes) -> None:
         for reader in (read_partition_table, identify, open_filesystem):
             with contextlib.suppress(FormatError):
@@ -228,6 +234,7 @@ def targets(work: Workplace) -> dict[str, Target]:
         "inrelease": Target(inrelease, (signed,), 8192),
         "keyring": Target(keyring, (bytes(work.key.certificate), str(work.key.certificate).encode())),
         "lock": Target(lock, (_lock(),), 8192),
+        "medium": Target(medium, (small_medium.medium(), small_medium.medium("A", b"SHA-256 0 1")), 8192),
         "members": Target(members, (_tar(tarfile.PAX_FORMAT), _tar(tarfile.GNU_FORMAT)), 16384),
         "packages": Target(packages, (repository.index_text(),)),
         "paragraph": Target(paragraph, (b"A: b\nC: d\n e\n\n# x\nF: g\n",), 1024),

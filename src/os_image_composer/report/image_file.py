@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from os_image_composer.formats.filesystem import Volume
+from os_image_composer.formats.iso9660 import Medium
 from os_image_composer.ospackage.inventory import InstalledPackage
 
 
@@ -90,7 +91,8 @@ class Root:
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """`stored` is what the file takes on its disk. `findings` say what is damaged or odd, in words."""
+    """`stored` is what the file takes on its disk; `medium` is what an ISO is as a CD. `findings` say what is damaged or
+    odd, in words."""
 
     file: str
     size: int
@@ -102,4 +104,5 @@ class ImageInfo:
     esp_files: tuple[EspFile, ...]
     programs: tuple[EfiProgram, ...]
     root: Root | None
+    medium: Medium | None
     findings: tuple[str, ...]

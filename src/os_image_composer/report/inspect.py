@@ -8,6 +8,7 @@ from pathlib import Path
 from os_image_composer.config.partition_types import PARTITION_TYPES
 from os_image_composer.errors import ImageError
 from os_image_composer.formats.filesystem import FileSystem, NodeKind, walk
+from os_image_composer.formats.iso9660 import Medium, read_medium
 from os_image_composer.formats.partition_table import Partition, PartitionTable, read_partition_table
 from os_image_composer.formats.virtual_disk import recognise
 from os_image_composer.formats.volumes import identify, open_filesystem
@@ -144,8 +145,16 @@ class _Inspection:
             esp_files=esp_files,
             programs=programs,
             root=root,
+            medium=self._medium(),
             findings=tuple(dict.fromkeys(self.findings)),
         )
+
+    def _medium(self) -> Medium | None:
+        try:
+            return read_medium(self.disk)
+        except FormatError as error:
+            self.findings.append(f"as a CD: {error}")
+            return None
 
     def _volumes(self, table: PartitionTable | None) -> Iterator[tuple[Part, FileSystem | None]]:
         if table is None:

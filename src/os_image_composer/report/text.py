@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from os_image_composer.formats.iso9660 import Medium
 from os_image_composer.report.image_file import EfiProgram, ImageInfo, Part, Root
 
 
@@ -27,6 +28,9 @@ def _lines(info: ImageInfo, packages: bool) -> Iterator[str]:
     yield f"{info.file}: {size(info.size)}, of which {size(info.stored)} are stored"
     yield f"partition table  {info.table} {info.disk_uuid or ''}".rstrip() if info.table else "no partition table"
     yield from _table([_part(part) for part in info.parts])
+    if info.medium is not None:
+        yield ""
+        yield from _medium(info.medium)
     if info.esp_files:
         yield ""
         yield f"EFI system partition: {len(info.esp_files)} files"
@@ -43,6 +47,16 @@ def _lines(info: ImageInfo, packages: bool) -> Iterator[str]:
         yield ""
         yield "findings"
         yield from (f"  {finding}" for finding in info.findings)
+
+
+def _medium(medium: Medium) -> Iterator[str]:
+    yield f"as a CD: label {medium.label or 'none'}, {size(medium.size)}"
+    for entry in medium.entries:
+        how = "starts" if entry.bootable else "does not start"
+        length = size(entry.size) if entry.size else "the rest"
+        yield f"  {entry.platform} {how} from what is at {size(entry.start)}, {length}"
+    if medium.digest is not None:
+        yield f"  digest   {medium.digest}"
 
 
 def _part(part: Part) -> tuple[str, ...]:
