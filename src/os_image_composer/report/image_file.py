@@ -91,8 +91,8 @@ class Root:
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """`stored` is what the file takes on its disk; `medium` is what an ISO is as a CD. `findings` say what is damaged or
-    odd, in words."""
+    """`stored` is what the file takes on its disk; `medium` is what an ISO is as a CD. `findings` say what is damaged
+    or odd, in words."""
 
     file: str
     size: int
