@@ -150,7 +150,8 @@ def _medium(image: Path, image_format: str, machine: Machine) -> tuple[str, ...]
     file = _value(image)
     if machine.media is Media.CD:
         drive = f"if=none,id=disk,media=cdrom,format=raw,readonly=on,file={file}"
-        return ("-drive", drive, "-device", "ide-cd,drive=disk,bootindex=0")
+        # By virtio, which kernels for virtual machines have, too; some of these lack AHCI.
+        return ("-drive", drive, "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=disk,bootindex=0")
     kept = "off,cache=writeback" if machine.write else "on,cache=unsafe"
     drive = f"if=none,id=disk,format={image_format},snapshot={kept},file={file}"
     if machine.media is Media.USB:
