@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 import stat
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,34 @@ def test_initrd_comes_up_without_a_failed_unit(
     verdict = json.loads(done.stdout)
     level = "self-report" if dist == "debian13" else "console"
     assert (verdict["level"], verdict["passed"], verdict["failedUnits"]) == (level, True, []), done.stdout
+
+
+@pytest.mark.boot
+@pytest.mark.matrix
+@pytest.mark.timeout(2 * SECONDS + 900)
+def test_ipxe_starts_the_image_over_the_network(
+    workshop: Workshop, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """By the network card's own iPXE, which gets the script's name by DHCP and everything else by TFTP, from QEMU."""
+    image = build(workshop, tmp_path, "debian13", request)
+    network = f"user,id=net0,restrict=on,tftp={image.parent},bootfile={image.stem}.ipxe"
+    argv = (
+        *("qemu-system-x86_64", "-machine", "q35,graphics=off", "-cpu", "max", "-m", "2048", "-nodefaults"),
+        *("-display", "none", "-serial", "stdio", "-netdev", network),
+        *("-device", "virtio-net-pci,netdev=net0,bootindex=0"),
+    )
+    with (tmp_path / "console").open("wb") as console:
+        machine = subprocess.Popen(argv, stdout=console, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 2 * SECONDS
+        while b"debian13 login: " not in (said := (tmp_path / "console").read_bytes()):
+            assert machine.poll() is None, said
+            assert time.monotonic() < end, said
+            time.sleep(2)
+    finally:
+        machine.kill()
+        machine.wait()
+    assert b"iPXE" in said
 
 
 def test_same_lock_same_bits(workshop: Workshop, tmp_path: Path, request: pytest.FixtureRequest) -> None:
