@@ -31,22 +31,29 @@ from support.small_data import Described
 from support.step_sources import PACKAGE, step_files
 
 # What starts from a step's result, directly or not.
-_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", "disk"}
+_DISK = {"block-map", "pack:vmdk", "pack:vmdk.gz"}
+_TREE = {"disk", "pack:tar", *_DISK}
+_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", *_TREE}
 _LAYERED = {"os-configuration", "licences", *_CONFIGURED}
 AFTER = {
     "deb": {
-        "image-tools": {"boot", "disk"},
+        "image-tools": {"boot", "disk", *_DISK},
         "essential": {"chroot-environment", "packages:default", "packages:template", *_LAYERED},
         "chroot-environment": {"packages:default", "packages:template", *_LAYERED},
         "packages:default": {"packages:template", *_LAYERED},
         "packages:template": _LAYERED,
         "os-configuration": _CONFIGURED,
-        "initrd-configuration": {"initrd", "boot", "disk"},
-        "initrd": {"boot", "disk"},
-        "boot": {"disk"},
-        "licences": {"sbom", "disk"},
-        "sbom": {"disk"},
-        "disk": set[str](),
+        "initrd-configuration": {"initrd", "boot", "disk", *_DISK},
+        "initrd": {"boot", "disk", *_DISK},
+        "boot": {"disk", *_DISK},
+        "licences": {"sbom", *_TREE},
+        "sbom": _TREE,
+        "disk": _DISK,
+        "block-map": set[str](),
+        "format-tools": {"pack:vmdk", "pack:vmdk.gz", "pack:tar"},
+        "pack:vmdk": {"pack:vmdk.gz"},
+        "pack:vmdk.gz": set[str](),
+        "pack:tar": set[str](),
     },
 }
 AFTER["rpm"] = {
@@ -56,7 +63,7 @@ AFTER["rpm"] = {
 
 NOTHING = ""
 PACKAGES = "essential chroot-environment packages:default packages:template"
-DATED = f"{PACKAGES} os-configuration initrd boot sbom disk"
+DATED = f"{PACKAGES} os-configuration initrd boot sbom disk pack:tar"
 HASH = "$6$saltsaltsaltsalt$" + "x" * 86
 KEYS = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + letter * 43 for letter in "AB")
 KEY, OTHER_KEY = KEYS
@@ -70,7 +77,7 @@ disk:
   name: own
   size: 2GiB
   partitionTableType: gpt
-  artifacts: [{{type: raw}}]
+  artifacts: [{{type: raw, bmap: true}}, {{type: vmdk, compression: gz}}, {{type: tar}}]
   partitions:
     - {{id: esp, name: esp, type: esp, fsType: fat32, fsLabel: ESP, start: 1MiB, end: 257MiB,
        mountPoint: /boot/efi, mountOptions: umask=0077, flags: [esp]}}
@@ -217,6 +224,7 @@ def copied(folder: Path) -> None:
 
 
 CONF = "os-configuration"
+ARTIFACTS = "  artifacts: [{type: raw, bmap: true}, {type: vmdk, compression: gz}, {type: tar}]\n"
 PLAIN_PASSWORD = ((f'"{HASH}"', "hush-hush-4"),)
 # Each begins with the key that it is about.
 TEMPLATE_ROWS = {
@@ -224,14 +232,24 @@ TEMPLATE_ROWS = {
     "metadata.use_cases": Change(NOTHING, "[tests]", "[tests, more]"),
     "metadata.keywords": Change(NOTHING, "[one]", "[one, two]"),
     # UUIDs follow from the name: in fstab, on the command line, on the disk.
-    "image.name": Change(f"{CONF} boot sbom disk", "name: small,", "name: other,"),
-    "image.version": Change("sbom", '"1.0"', '"1.1"'),
+    # A vmdk says its own name.
+    "image.name": Change(f"{CONF} boot sbom disk pack:vmdk", "name: small,", "name: other,"),
+    "image.version": Change("sbom pack:vmdk", '"1.0"', '"1.1"'),
     "disk.name": Change(NOTHING, "  name: own\n  size", "  name: another\n  size"),
     "disk.size": Change("disk", "2GiB", "3GiB"),
     "disk.size in another unit": Change(NOTHING, "2GiB", "2048MiB"),
     "disk.partitionTableType left out": Change(NOTHING, "  partitionTableType: gpt\n", ""),
-    "disk.artifacts left out": Change(NOTHING, "  artifacts: [{type: raw}]\n", ""),
-    "disk.artifacts[].type left out": Change(NOTHING, "{type: raw}", "{}"),
+    "disk.artifacts left out": Change(NOTHING, ARTIFACTS, ""),
+    "disk.artifacts in another order": Change(
+        NOTHING, "{type: vmdk, compression: gz}, {type: tar}", "{type: tar}, {type: vmdk, compression: gz}"
+    ),
+    "disk.artifacts[].type left out": Change(NOTHING, "{type: raw, bmap", "{bmap"),
+    "disk.artifacts[].type not published": Change(NOTHING, "{type: raw, bmap: true}, ", ""),
+    "disk.artifacts[].subformat": Change("pack:vmdk", "{type: vmdk,", "{type: vmdk, subformat: streamOptimized,"),
+    "disk.artifacts[].subformat said": Change(NOTHING, "{type: vmdk,", "{type: vmdk, subformat: monolithic,"),
+    "disk.artifacts[].compression": Change(NOTHING, "{type: vmdk, compression: gz}", "{type: vmdk}"),
+    "disk.artifacts[].compression by its other name": Change(NOTHING, "compression: gz}", "compression: gzip}"),
+    "disk.artifacts[].bmap": Change(NOTHING, ", bmap: true", ""),
     "disk.extendLastPartitionToFillDisk": Change(
         NOTHING, "  size: 2", "  extendLastPartitionToFillDisk: false\n  size: 2"
     ),
@@ -403,7 +421,8 @@ DATA_ROWS = {
     "first_boot.path": Change(CONF, "10-when-missing", "20-when-missing", CONFIG),
     "first_boot.content": Change(CONF, "ed25519", "ecdsa", CONFIG),
     "purl_namespace": Change("sbom", "sudoGroup: sudo", "purlNamespace: other\nsudoGroup: sudo", COMMON),
-    "tools.packages": Change("image-tools", "  - zstd", "  - zstd\n  - tmux", TOOLS),
+    "tools.packages": Change("image-tools", "  - zstd\n# Those", "  - zstd\n  - tmux\n# Those", TOOLS),
+    "tools.format_packages": Change("format-tools", "  - pigz", "  - tmux\n  - pigz", TOOLS),
     "tools.packages in another order": Change(
         NOTHING, "packages:\n", "packages:\n  - zstd\n", TOOLS, also=(("images\n  - zstd\n", "images\n"),)
     ),
@@ -660,6 +679,16 @@ CODE = {
     "image/uki.py": {"make-uki"},
     "image/boot_files.py": {"make-uki", "write-disk"},
     "image/pe.py": {"make-uki"},
+    "image/pack_job.py": {"compress", "pack-disk", "pack-tar"},
+    "image/pack_compress.py": {"compress"},
+    "image/pack_tar.py": {"pack-tar"},
+    "image/pack_disk.py": {"pack-disk"},
+    "image/format_vhd.py": {"pack-disk"},
+    "image/format_vhdx.py": {"pack-disk"},
+    "image/format_vmdk.py": {"pack-disk"},
+    "image/format_vdi.py": {"pack-disk"},
+    "image/block_map.py": {"write-block-map"},
+    "formats/needed_space.py": {"write-block-map"},
     "image/ext4.py": {"write-disk"},
     "image/fat.py": {"write-disk"},
     "report/spdx.py": {"read-licences", "write-bill"},
@@ -691,7 +720,7 @@ def test_no_module_that_a_step_runs_is_without_a_watch() -> None:
     modules = {p for folder in ("chroot", "image") for p in (PACKAGE / folder).rglob("*.py") if p.name != "__init__.py"}
     assert {str(path.relative_to(PACKAGE)) for path in modules - watched} == {
         *("chroot/doctor_store.py", "chroot/self_test.py"),
-        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py"),
+        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py", "image/unpack_disk.py"),
     }
 
 
@@ -724,8 +753,8 @@ def test_every_field_of_the_distributions_data_has_a_row() -> None:
     fields |= {f"{name}.{f.name}" for name, kind in sections_of.items() for f in dataclasses.fields(kind)}
     # Of another distribution, architecture or family nothing is reused. Repositories have rows of their own.
     fields -= {"os", "dist", "arch", "family", "package_arch", "repositories"}
-    fields |= {"repositories.url", "tools.packages"}
-    assert {f.name for f in dataclasses.fields(ImageTools)} == {"os", "dist", "packages"}
+    fields |= {"repositories.url", "tools.packages", "tools.format_packages"}
+    assert {f.name for f in dataclasses.fields(ImageTools)} == {"os", "dist", "packages", "format_packages"}
     assert fields <= {name.split()[0] for name in DATA_ROWS}
 
 
@@ -771,7 +800,7 @@ def test_a_pinned_essential_package_leaves_the_environment_as_it_was(deb_place: 
     assert after["chroot-environment"].id == deb_place.base["chroot-environment"].id
     assert after["image-tools"].id == deb_place.base["image-tools"].id
     assert {f.name for f in forecast(after, *deb_place.built) if f.verdict == "reused"} == {
-        *("image-tools", "chroot-essential", "chroot-environment"),
+        *("image-tools", "format-tools", "chroot-essential", "chroot-environment"),
     }
 
 
