@@ -4,6 +4,7 @@ is as good as the disk itself."""
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from pathlib import Path
 
@@ -83,7 +84,7 @@ def test_much_less_than_the_disk_is_written(disk: Path) -> None:
 def test_runs_are_in_order_apart_and_hold_all_that_is_no_zeros(disk: Path) -> None:
     runs = needed(disk)
     assert runs[0][0] == 0 and runs[-1][1] == SIZE // BLOCK - 1
-    for (_, last), (first, _) in zip(runs, runs[1:], strict=False):
+    for (_, last), (first, _) in itertools.pairwise(runs):
         assert first > last + 1
     content = disk.read_bytes()
     inside = {number for first, last in runs for number in range(first, last + 1)}
