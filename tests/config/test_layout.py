@@ -77,6 +77,7 @@ def changed(old: str, new: str) -> str:
             "wrong-value",
         ),
         ("  name: disk\n", "  name: disk\n  artifacts: [{type: ▸img}]\n", "wrong-value"),
+        ("  name: disk\n", "  name: disk\n  artifacts: [{type: ▸directory}]\n", "wrong-value"),
         ("size: 2GiB", "size: ▸2GB2", "wrong-size"),
         ("size: 2GiB", "size: ▸2PiB", "wrong-size"),
         ("mountPoint: /boot/efi", "mountPoint: ▸'/boot efi'", "wrong-value"),

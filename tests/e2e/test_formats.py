@@ -10,19 +10,24 @@ import re
 import struct
 import subprocess
 import tarfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from os_image_composer.boot.trial import boot_image
 from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.clock import SystemClock
-from os_image_composer.chroot.job import Bind, Job, Tree
+from os_image_composer.build.step import Kind, Result, Work
+from os_image_composer.chroot.job import Bind, Job, MountedTree, Tree, WriteFile
 from os_image_composer.config.load import load_image_spec
 from os_image_composer.formats.ext4 import Ext4
 from os_image_composer.formats.filesystem import NodeKind, walk
 from os_image_composer.formats.window import FileSource, Window
 from os_image_composer.image.layout import lay_out
+from os_image_composer.image.pack_tar import PackTar
 from support.packed import QEMU, VIRTUAL, packed_template
 from support.tools import host_tool
 from support.workshop import CHECKOUT, Workshop
@@ -105,7 +110,7 @@ def test_the_format_holds_the_raw_disk_and_nothing_is_wrong_with_it(
 ) -> None:
     files = {"disk": folder / f"{NAME}.{form}", "raw": folder / f"{NAME}.raw"}
     said = qemu_img(
-        built, tools, "compare", "-s", "-f", QEMU[form], "-F", "raw", "/run/files/disk", "/run/files/raw", files=files
+        built, tools, "compare", "-f", QEMU[form], "-F", "raw", "/run/files/disk", "/run/files/raw", files=files
     )
     assert "Images are identical." in said
     info = json.loads(qemu_img(built, tools, "info", "-f", QEMU[form], "--output=json", "/run/files/disk", files=files))
@@ -192,6 +197,57 @@ def test_the_tar_has_the_files_owners_modes_and_times_of_the_root_filesystem(
                     assert stream.read() == filesystem.content(node).read(0, node.size), path
     journal = members["var/log/journal"].pax_headers
     assert "group:4:r-x" in journal["SCHILY.acl.default"]
+
+
+# vfs_cap_data revision 2 (linux/capability.h): CAP_NET_RAW permitted and effective.
+CAPABILITY = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)
+SET = """
+import os, sys
+os.setxattr('/target/bin/ping', 'security.capability', bytes.fromhex(sys.argv[1]))
+os.setxattr('/target/bin/ping', 'user.note', b'kept')
+os.chown('/target/bin/ping', 0, 4)
+os.setxattr('/target/bin/ping', 'security.capability', bytes.fromhex(sys.argv[1]))
+os.link('/target/bin/ping', '/target/bin/ping6')
+os.utime('/target/bin/ping', (1, 1650000000))
+os.utime('/target/new', (1, 1999999999))
+"""
+
+
+def test_the_tar_has_capabilities_attributes_links_and_no_time_of_the_build(
+    built: Workshop, tools: Tree, tmp_path: Path
+) -> None:
+    sandbox, layer = built.sandbox(), tmp_path / "layer"
+    sandbox.new_layer(layer)
+    names = ["bin/ping", "new", 'odd "name" é\n', "d/" + "n" * 200]
+    sandbox.edit(Tree(upper=layer), [WriteFile(f"/{name}", name.encode()) for name in names])
+    python = Tree(built.layers("image-tools"))
+    argv = ("python3", "-c", SET, CAPABILITY.hex())
+    done = sandbox.run(Job(python, argv, (MountedTree(Tree(upper=layer), "/target"),)))
+    assert done.status == 0, done.output
+    digests = []
+    for number in range(2):
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        output = tmp_path / f"{number}.tar"
+        inputs = (("lower", Result("", Kind.TREE, "", layer)), ("tools", Result("", Kind.TREE, "", tools.lower[0])))
+        services: Any = SimpleNamespace(sandbox=sandbox)
+        PackTar(1_700_000_000).run(Work(services, inputs, output, tmp_path / "scratch", print))
+        digests.append(sha256_file(output))
+        sandbox.read(Tree((layer,)), [f"/{name}" for name in names])  # dates the last access
+        time.sleep(1.1)
+    sandbox.remove([layer])
+    assert digests[0] == digests[1]
+    with tarfile.open(output) as tar:
+        members = {member.name.removeprefix("./"): member for member in tar}
+    assert set(members) == {".", "bin", "d", *names, "bin/ping6"}
+    ping = members["bin/ping"]
+    attributes = ping.pax_headers["SCHILY.xattr.security.capability"].encode("utf-8", "surrogateescape")
+    # Revision 2, 20 bytes: on the build host's disk it is revision 3, with the builder's uid in it.
+    assert attributes == CAPABILITY
+    assert ping.pax_headers["SCHILY.xattr.user.note"] == "kept"
+    assert (ping.uid, ping.gid, ping.mtime) == (0, 4, 1650000000)
+    assert members["bin/ping6"].islnk() and members["bin/ping6"].linkname == "./bin/ping"
+    assert members["new"].mtime == members["."].mtime == 1_700_000_000
+    assert not any("atime" in key or "ctime" in key for m in members.values() for key in m.pax_headers)
 
 
 @pytest.mark.boot

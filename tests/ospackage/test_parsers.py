@@ -18,7 +18,7 @@ from support.fuzz_targets import Workplace, harmless, targets
 NAMES = (
     "archive", "bundle", "credentials", "inrelease", "keyring", "lock", "members", "packages", "paragraph", "pe",
     "relations", "release", "repomd", "rpm", "rpmdb", "settings", "size", "sources", "template", "tools", "version",
-    "volume",
+    "virtual-disk", "volume",
 )  # fmt: skip
 # The input of each fault that fuzzing or a review found.
 FOUND = {

@@ -23,6 +23,7 @@ from os_image_composer.errors import ComposerError
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.pe import content, parse_pe, room_of
 from os_image_composer.formats.pkcs7 import signer_names
+from os_image_composer.formats.virtual_disk import recognise
 from os_image_composer.formats.volumes import identify, open_filesystem
 from os_image_composer.formats.window import FormatError, Window
 from os_image_composer.ospackage.bundle import unpack_bundle, write_bundle
@@ -54,6 +55,7 @@ from support.efi_programs import efi_program
 from support.rpm_database import blob, write_database
 from support.rpm_package import rpm
 from support.rpm_repository import RpmRepository
+from support.virtual_disks import qcow2, vdi, vhd, vhdx_tables, vmdk
 
 ROOT = Path(__file__).parents[2]
 
@@ -199,6 +201,13 @@ def targets(work: Workplace) -> dict[str, Target]:
             with contextlib.suppress(FormatError):
                 reader(Window.of(data))
 
+    def virtual_disk(data: bytes) -> None:
+        # Alone, and as the tables of a vhdx, which stand far behind its beginning.
+        for file in (data, b"vhdxfile".ljust(192 << 10, b"\0") + data.ljust(128 << 10, b"\0")):
+            with contextlib.suppress(FormatError):
+                found = recognise(Window.of(file))
+                assert found is None or found.size > 0
+
     def size(data: bytes) -> None:
         try:
             value = parse_size(data.decode("utf-8", "replace"))
@@ -245,6 +254,11 @@ def targets(work: Workplace) -> dict[str, Target]:
             1024,
         ),
         "template": Target(template, (sample, b"a: &x [1, 2]\nb: {c: *x}\n"), 4096),
+        "virtual-disk": Target(
+            virtual_disk,
+            (qcow2(1 << 30), vmdk(1 << 30), vdi(1 << 30), vhd(1 << 30, kind=3), vhd(512, kind=2), vhdx_tables()),
+            4096,
+        ),
         "volume": Target(volume, (_volume(),), 4096),
         "tools": Target(tools, (_tools(),)),
         "version": Target(version, (b"1:2.3~rc1-4+b1\n0:1.0", b"1\n1.0~"), 128),

@@ -36,6 +36,14 @@ def vhd(size: int, *, kind: int) -> bytes:
     return bytes(footer) if kind == 2 else bytes(footer) * 2
 
 
+def vhdx_tables() -> bytes:
+    """A region table, and 1 KiB behind it the metadata, as they stand in a file from 192 KiB on."""
+    whole, start = vhdx(1 << 30), 192 << 10
+    data = bytearray(whole[start : start + 1024] + whole[2 << 20 : (2 << 20) + 128])
+    struct.pack_into("<QI", data, 32, start + 1024, 96 << 10)
+    return bytes(data)
+
+
 def vhdx(size: int, *, parent: bool = False) -> bytes:
     """Two headers with an empty log, a region table, and metadata at 2 MiB."""
     metadata, items = 2 << 20, 64 << 10

@@ -42,6 +42,7 @@ __all__ = [
     "SystemTemplate",
 ]
 
+ARTIFACT_TYPES = ("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "tar")
 FILE_SYSTEMS = ("ext4", "fat32", "vfat")
 LATER_FILE_SYSTEMS = ("btrfs", "erofs", "ext2", "ext3", "fat16", "linux-swap", "squashfs", "xfs")
 
@@ -94,7 +95,7 @@ class Target(Section):
 
 
 class ArtifactTemplate(Section):
-    type: Annotated[str, AfterValidator(choice(("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "tar")))] = "raw"
+    type: Annotated[str, AfterValidator(rules.artifact_type), AfterValidator(choice(ARTIFACT_TYPES))] = "raw"
     """The file's format: a disk as it is, one of the formats of hypervisors, or the root file system as a tar."""
     subformat: Annotated[str, AfterValidator(choice(("fixed", "dynamic", "monolithic", "streamOptimized")))] | None = (
         None

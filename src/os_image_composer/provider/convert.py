@@ -144,7 +144,7 @@ def _format(path: Path, image: Path) -> str | None:
     try:
         with FileSource(path) as source:
             disk = recognise(Window.over(source))
-    except (FormatError, struct.error) as error:
+    except FormatError as error:
         raise ImageError("damaged-image", f"{image} is damaged", cause=str(error)) from error
     if disk is not None and disk.elsewhere:
         raise ImageError("image-in-parts", f"{image} is not the whole disk", cause=disk.elsewhere)
