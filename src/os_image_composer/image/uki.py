@@ -12,12 +12,13 @@ from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
 from os_image_composer.formats.pe import content, parse_pe, room_of
 from os_image_composer.formats.window import Window
+from os_image_composer.image.boot_files import ESP, LOADER_CONF, UKI_FOLDER
 from os_image_composer.image.initrd import INITRD
 from os_image_composer.image.kernel import Kernel, find_kernel
 from os_image_composer.image.pe import check_uki
 
-UKI = "linux.efi"
-LOADER = "loader.efi"
+_UKI = "/uki.efi"
+_LOADER_CONF = b"timeout 0\nconsole-mode keep\n"
 _INITRD = "/run/initrd"
 _TARGET = "/target"
 _OS_RELEASE = "usr/lib/os-release"
@@ -30,18 +31,22 @@ _SBAT_OF_UKIFY = b"uki,1,UKI,uki,1,https://uapi-group.org/specifications/specs/u
 
 @dataclass(frozen=True)
 class MakeUki:
-    """`stub` and `loader` are paths in the image root; `cmdline` is the kernel's whole command line."""
+    """`stub` and `loader` are paths in the image root; `cmdline` is the kernel's whole command line; `name` is the
+    file name of the UKI, `removable_path` where firmware looks for a loader on a disk it has no entry for (UEFI
+    specification §3.5.1.1)."""
 
     kind: ClassVar[str] = "make-uki"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     result: ClassVar[Kind] = Kind.FILES
 
+    name: str
     cmdline: str
     kernel: str
     modules: str
     kernel_version: str | None
     stub: str
     loader: str
+    removable_path: str
     source_date_epoch: int
 
     def run(self, work: Work[Services]) -> None:
@@ -56,7 +61,11 @@ class MakeUki:
                 f"the image has no /{missing[0]}",
                 hint="add the package that has it to systemConfig.packages",
             )
-        exported = {kernel.path: original, self.stub: stub, self.loader: work.output / LOADER}
+        loader, uki, conf = (
+            self._on_esp(work, path) for path in (self.removable_path, f"{UKI_FOLDER}/{self.name}", LOADER_CONF)
+        )
+        conf.write_bytes(_LOADER_CONF)
+        exported = {kernel.path: original, self.stub: stub, self.loader: loader}
         sandbox.export(target, {f"/{path}": file for path, file in exported.items()})
         upper = work.scratch / "upper"
         sandbox.new_layer(upper)
@@ -66,8 +75,14 @@ class MakeUki:
         done = sandbox.run(Job(tools, (*self._ukify(kernel), *_sbat(stub)), mounts, env=env), work.say)
         if done.status:
             raise StepError("uki-not-made", "ukify made no unified kernel image", detail=done.tail())
-        sandbox.export(tools, {f"/{UKI}": work.output / UKI})
-        check_uki(work.output / UKI, original, stub)
+        sandbox.export(tools, {_UKI: uki})
+        check_uki(uki, original, stub)
+
+    def _on_esp(self, work: Work[Services], path: str) -> Path:
+        """The file that becomes `path` of the EFI system partition; the folder it lies in is made."""
+        file = work.output / ESP / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file
 
     def _ukify(self, kernel: Kernel) -> tuple[str, ...]:
         return (
@@ -81,7 +96,7 @@ class MakeUki:
             f"--os-release=@{_TARGET}/{_OS_RELEASE}",
             f"--uname={kernel.release}",
             f"--stub={_TARGET}/{self.stub}",
-            f"--output=/{UKI}",
+            f"--output={_UKI}",
         )
 
 

@@ -50,7 +50,7 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     disk = Step(
         "disk",
-        WriteDisk(bare(layout), distribution.boot.removable_path, f"{spec.name}.efi", lock.source_date_epoch),
+        WriteDisk(bare(layout), lock.source_date_epoch),
         (*all_of("lower", [*layers, configured, bill]), Input("boot", boot.name), Input("tools", tools.name)),
     )
     return [tools, *installed.steps, configured, projected, initrd, boot, licences, bill, disk]
@@ -121,12 +121,14 @@ def _boot(
 ) -> Step:
     boot = distribution.boot
     action = MakeUki(
+        name=f"{spec.name}.efi",
         cmdline=f"root=UUID={layout.root.filesystem_uuid} rw {spec.kernel.cmdline}".strip(),
         kernel=boot.kernel,
         modules=boot.modules,
         kernel_version=spec.kernel.version,
         stub=boot.stub,
         loader=boot.loader,
+        removable_path=boot.removable_path,
         source_date_epoch=lock.source_date_epoch,
     )
     return Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name), Input("tools", tools.name)))
