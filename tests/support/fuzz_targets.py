@@ -22,7 +22,7 @@ from os_image_composer.config.yaml_source import parse_yaml
 from os_image_composer.errors import ComposerError
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.pe import content, parse_pe, room_of
-from os_image_composer.formats.pkcs7 import signer_names
+from os_image_composer.formats.signed_data import signer_names
 from os_image_composer.formats.volumes import identify, open_filesystem
 from os_image_composer.formats.window import FormatError, Window
 from os_image_composer.ospackage.bundle import unpack_bundle, write_bundle

@@ -6,7 +6,7 @@ import hashlib
 import re
 
 from os_image_composer.formats.pe import PeImage, Section, content, parse_pe, section_window
-from os_image_composer.formats.pkcs7 import signer_names
+from os_image_composer.formats.signed_data import signer_names
 from os_image_composer.formats.window import FormatError, Window
 from os_image_composer.report.image_file import EfiProgram, SectionInfo
 
