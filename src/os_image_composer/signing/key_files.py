@@ -119,15 +119,18 @@ def open_key(file: Path, certificate: x509.Certificate, passphrases: Passphrases
     return FileKey(certificate, key)
 
 
-def is_locked(file: Path) -> bool:
-    """Whether a passphrase is needed. Raises SigningError `key-unreadable`."""
+def check_boot_key(file: Path, certificate: x509.Certificate) -> None:
+    """Whether what boots can be signed with it; a key with a passphrase is not opened. Raises as `open_key`, and
+    `key-not-rsa`: firmware that takes anything else is rare."""
+    if not isinstance(certificate.public_key(), rsa.RSAPublicKey):
+        raise SigningError(
+            "key-not-rsa", f"the key {file} is not an RSA key", hint="firmware verifies RSA: use 2048 bits or more"
+        )
     try:
-        serialization.load_pem_private_key(_content(file, "key-unreadable"), None)
-    except TypeError:
-        return True
-    except (ValueError, UnsupportedAlgorithm):
-        return False
-    return False
+        open_key(file, certificate)
+    except SigningError as error:
+        if error.reference != "key-locked":
+            raise
 
 
 def _load(file: Path, passphrases: Passphrases) -> PrivateKeyTypes:
