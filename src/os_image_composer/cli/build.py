@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from os_image_composer.cli.options import LOCKED, OFFLINE, global_options, lock_choice, settings_of
+from os_image_composer.cli.options import LOCKED, OFFLINE, global_options, lock_choice, passphrases, settings_of
 from os_image_composer.cli.summary import shown
 from os_image_composer.errors import UsageError
 
@@ -69,7 +69,7 @@ def build(
             raise UsageError("wrong-usage", "--bundle and --refresh exclude each other")
         if bundle is not None:
             choice = _unpacked(bundle, settings, choice)
-        provider = provider_for(spec.target, Services(settings, clock, listener))
+        provider = provider_for(spec.target, Services(settings, clock, listener, passphrases()))
         provider.init()
         preparation = provider.pre_process(spec, choice, output=output and output.absolute())
         published = provider.build_image(preparation)

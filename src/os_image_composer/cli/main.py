@@ -28,6 +28,7 @@ from os_image_composer.cli import (
     env,
     fetch,
     inspect,
+    keys,
     lock,
     plan,
     schema,
@@ -52,7 +53,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _EVERY_DAY = (build, validate, plan, lock, fetch, bundle, boot, inspect, compare)
-_AROUND_IT = (cache, env, config, schema, doctor, completion, version)
+_AROUND_IT = (keys, cache, env, config, schema, doctor, completion, version)
 for module in (*_EVERY_DAY, *_AROUND_IT):
     module.register(app)
 

@@ -18,6 +18,7 @@ from os_image_composer.build.execute import Outcome
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.lock_text import dump_lock
+from os_image_composer.provider.boot_keys import KnownCertificate
 from os_image_composer.provider.interface import Preparation
 
 MANIFEST_VERSION = 1
@@ -53,6 +54,7 @@ def manifest(
             {"name": p.name, "version": p.version, "arch": p.arch, "sha256": p.sha256} for p in sorted(image.packages())
         ],
         "sboms": [{"file": name, "sha256": digest} for name, digest in sorted(bills.items())],
+        **_secure_boot(preparation),
         "tools": _tools(lock, tools),
         "engine": preparation.plan.engine,
         "steps": [{"name": s.name, "id": s.id} for s in outcome.steps],
@@ -83,6 +85,27 @@ def _templates(spec: ImageSpec) -> list[tuple[Path, str]]:
             content = content.replace(secret, _HIDDEN) if secret else content
         found.append((path, hashlib.sha256(content).hexdigest()))
     return found
+
+
+def _secure_boot(preparation: Preparation) -> dict[str, Any]:
+    """Who signed what boots, and what is to be known of their keys."""
+    certificates, said = preparation.boot_certificates, preparation.spec.secure_boot
+    if certificates is None or said is None:
+        return {}
+    found: dict[str, Any] = {
+        "secureBoot": {
+            "pk": _certificate(certificates.pk),
+            "kek": _certificate(certificates.kek),
+            "db": _certificate(certificates.db),
+            "trusted": [_certificate(one) for one in certificates.trusted],
+            "enroll": said.enroll,
+        }
+    }
+    return found
+
+
+def _certificate(known: KnownCertificate) -> dict[str, Any]:
+    return {"subject": known.subject, "sha256": known.sha256, "development": known.development}
 
 
 def _tools(lock: Lock, names: Sequence[str]) -> list[dict[str, str]]:
