@@ -49,7 +49,7 @@ def read_updates(folder: Path) -> Mapping[str, tuple[bytes, int]]:
                 f"there are no keys to boot with under secure boot: {file} cannot be read",
                 cause=error.strerror,
                 hint="a build leaves them beside an image that has systemConfig.secureBoot; or name their folder: "
-                "--enroll DIR",
+                "--keys DIR",
             ) from error
         except FormatError as error:
             raise BootError("bad-enrolment", f"{file} is no signed key of a machine", cause=str(error)) from error

@@ -37,6 +37,15 @@ def build(
         Path | None,
         typer.Option(metavar="FILE", help="Take lock, packages and keys from FILE, and open no connection."),
     ] = None,
+    sign_openpgp: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sign the files with this OpenPGP key.")
+    ] = None,
+    sign_x509: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sign the files with this key, of --sign-certificate.")
+    ] = None,
+    sign_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The X.509 certificate of --sign-x509.")
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Build a second time from an empty store, and compare.")
     ] = False,
@@ -51,6 +60,7 @@ def build(
     build, else what the mirror has now.
     """
     settings = settings_of(global_options(context), offline=offline or bundle is not None)
+    settings = settings.with_overrides(openpgp_key=sign_openpgp, x509_key=sign_x509, x509_certificate=sign_certificate)
     from os_image_composer.build.clock import SystemClock
     from os_image_composer.cli.listening import listening
     from os_image_composer.cli.progress import JsonLines

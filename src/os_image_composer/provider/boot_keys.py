@@ -79,6 +79,11 @@ def development_keys(certificates: BootCertificates | None) -> tuple[str, ...]:
     return tuple(c.subject for c in (certificates.all() if certificates else ()) if c.development)
 
 
+def development_warning(name: str) -> str:
+    """What console and manifest say of such a key."""
+    return f"signed with a development key, which anybody may have: {name}"
+
+
 def _named(spec: ImageSpec) -> Iterator[BootKey]:
     said = spec.secure_boot
     if said is not None:

@@ -34,10 +34,10 @@ from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.transport import Transport
 from os_image_composer.provider.bill import bill_files
 from os_image_composer.provider.boot_keys import (
-    BootCertificates,
     boot_certificates,
     boot_signers,
     development_keys,
+    development_warning,
 )
 from os_image_composer.provider.interface import Preparation, Published, Resolved
 from os_image_composer.provider.lock_choice import ANY_LOCK, LockChoice
@@ -47,8 +47,10 @@ from os_image_composer.provider.placed import placed_in_template
 from os_image_composer.provider.publish import own_folder, publish, staging
 from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
+from os_image_composer.provider.sign_files import file_signers, sign_files, signature_names
 from os_image_composer.provider.steps import BILL, ENROLMENT, Extras, raw_image_steps
 from os_image_composer.provider.verify import DifferentStep, Verdict, differing, note_in_manifest, side
+from os_image_composer.signing.detached import FileSigner
 from os_image_composer.signing.enrolment import FOLDER
 from os_image_composer.signing.signer import Signer
 
@@ -61,6 +63,7 @@ class Provider:
         self.services = services
         self.settings = services.settings
         self._opened: Mapping[str, Signer] | None = None
+        self._file_signers: tuple[FileSigner, ...] | None = None
 
     def init(self) -> None:
         """Load what is known about the distribution. Raises UsageError for a target without data."""
@@ -118,14 +121,14 @@ class Provider:
         files, host_files = _placed_files(spec)
         accounts = tuple(self._account(user, passwords) for user in spec.users)
         certificates = placed_in_template(spec, lambda: boot_certificates(spec))
-        self._warn_of_development_keys(certificates)
+        for name in development_keys(certificates):
+            self._warn_of_development_key(name)
         steps = raw_image_steps(spec, lock, self.distribution, Extras(accounts, files, certificates))
         plan = make_plan(self._plan_name(spec), steps, f"sandbox {SANDBOX_VERSION}")
         return Preparation(spec, chosen, plan, output or self._output(spec), passwords, host_files, certificates)
 
-    def _warn_of_development_keys(self, certificates: BootCertificates | None) -> None:
-        for name in development_keys(certificates):
-            self.services.listener(Note("warning", f"signed with a key that is for trying things out only: {name}"))
+    def _warn_of_development_key(self, name: str) -> None:
+        self.services.listener(Note("warning", development_warning(name)))
 
     def _account(self, user: User, passwords: PasswordHashes) -> Account:
         sudo = (self.distribution.sudo_group,) if user.sudo else ()
@@ -155,7 +158,9 @@ class Provider:
     def build_image(self, preparation: Preparation) -> Published:
         """Run the plan and publish what it gives. Raises ComposerError; then nothing is published."""
         self._check_machine()
-        self._signers(preparation)  # before anything runs: what is wrong with a key is said at once
+        # Before anything runs: what is wrong with a key is said at once.
+        self._signers(preparation)
+        self._signers_of_files()
         started = self.services.clock.elapsed()
         name = secrets.token_hex(8)
         sandbox, store = self.workplace(preparation.lock, name)
@@ -205,6 +210,8 @@ class Provider:
         verdict = Verdict(steps, clock.elapsed() - started)
         listener(PhaseFinished("verify", verdict.seconds, "the same bits" if verdict.equal else "other bits"))
         note_in_manifest(published.manifest, verdict)
+        record = published.manifest
+        self._sign({record.name: (record, sha256_file(record))}, record.parent)
         return verdict
 
     def _check_machine(self) -> None:
@@ -229,10 +236,21 @@ class Provider:
         for name, source in bills.items():
             shutil.copyfile(source, folder / name)
         digests = {name: sha256_file(folder / name) for name in bills}
-        value = manifest(preparation, outcome, image.name, self.tools.packages, digests, seconds)
+        value = manifest(
+            preparation, outcome, image.name, self.tools.packages, digests, self._signers_of_files(), seconds
+        )
         (folder / record.name).write_text(dump_manifest(value))
         enrolled = _enrolment(outcome, folder, shelf.wanted.stem)
-        publish(folder, output, (image.name, *bills, *enrolled, record.name))
+        files = {
+            image.name: (outcome.image if outcome.image == shelf.wanted else shelf.staged, outcome.final.digest),
+            **{name: (folder / name, digest) for name, digest in digests.items()},
+            record.name: (folder / record.name, sha256_file(folder / record.name)),
+        }
+        signatures = self._sign(files, folder)
+        # A signature of an earlier build is about other bytes.
+        for name in (own for file in files for own in signature_names(file)):
+            (output / name).unlink(missing_ok=True)
+        publish(folder, output, (image.name, *bills, *enrolled, *signatures, record.name))
         shelf.note(image, outcome.final.digest)
         paths = tuple(output / name for name in bills)
         final = outcome.final
@@ -284,6 +302,25 @@ class Provider:
             spec, passphrases = preparation.spec, self.services.passphrases
             self._opened = placed_in_template(spec, lambda: boot_signers(spec, passphrases))
         return self._opened
+
+    def _signers_of_files(self) -> tuple[FileSigner, ...]:
+        if self._file_signers is None:
+            self._file_signers = file_signers(self.settings.signing, self.services.passphrases)
+            for signer in self._file_signers:
+                if signer.development:
+                    self._warn_of_development_key(signer.name)
+        return self._file_signers
+
+    def _sign(self, files: Mapping[str, tuple[Path, str]], folder: Path) -> tuple[str, ...]:
+        """Signatures of `files` into `folder`, as `sign_files`; nothing where nobody is to sign."""
+        signers, clock = self._signers_of_files(), self.services.clock
+        if not signers:
+            return ()
+        started = clock.elapsed()
+        self.services.listener(PhaseStarted("sign"))
+        names = sign_files(files, signers, folder)
+        self.services.listener(PhaseFinished("sign", clock.elapsed() - started, f"{len(names)} signatures"))
+        return names
 
 
 def _enrolment(outcome: Outcome, folder: Path, stem: str) -> list[str]:

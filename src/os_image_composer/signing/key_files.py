@@ -23,6 +23,10 @@ from os_image_composer.errors import SigningError
 LEAST_BITS = 2048
 #: Gives the passphrase of a key file, None where there is none to give.
 Passphrases = Callable[[Path], bytes | None]
+LOCKED_HINT = (
+    "name the file that holds it: passphraseFile in the template, x509_passphrase_file or openpgp_passphrase_file in "
+    "the settings; or set OS_IMAGE_COMPOSER_KEY_PASSPHRASE, or build at a terminal"
+)
 _LONGEST = 1 << 20
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -153,8 +157,7 @@ def _load(file: Path, passphrases: Passphrases) -> PrivateKeyTypes:
         raise SigningError(
             "key-locked",
             f"the key {file} needs a passphrase",
-            hint="name a file that holds it (passphraseFile), or set OS_IMAGE_COMPOSER_KEY_PASSPHRASE, or build at a "
-            "terminal",
+            hint=LOCKED_HINT,
         )
     try:
         return load(data, passphrase)
