@@ -33,7 +33,7 @@ def secure_boot_spec(
     def local(text: str, *location: int | str) -> Path:
         return _local(text, origins[key_path(location)])
 
-    def pair(keys: BootKeyTemplate, *location: str) -> spec.BootKey:
+    def pair(keys: BootKeyTemplate | SecureBootTemplate, *location: str) -> spec.BootKey:
         passphrase = keys.passphrase_file
         return spec.BootKey(
             local(keys.key, *location, "key"),

@@ -24,9 +24,15 @@ class BootKeyTemplate(Section):
     `OS_IMAGE_COMPOSER_KEY_PASSPHRASE` is taken from the environment, or the terminal is asked."""
 
 
-class SecureBootTemplate(BootKeyTemplate):
-    """The key and certificate are those of db: they sign what boots."""
+class SecureBootTemplate(Section):
+    """The key and certificate are those of db. Relative paths begin at the template's folder."""
 
+    key: Text
+    """The private key that signs what boots, an RSA key in PEM or DER form that only its owner can read (mode 0600)."""
+    certificate: Text
+    """Its X.509 certificate, PEM or DER."""
+    passphrase_file: Text | None = None
+    """A file with its passphrase in the first line, as below `kek`."""
     kek: BootKeyTemplate | None = None
     """The key exchange key, which signs changes of db; the db key where it is left out."""
     pk: BootKeyTemplate | None = None
