@@ -6,13 +6,16 @@ them.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from os_image_composer.boot.firmware import SECURE, Firmware, find_firmware
 from os_image_composer.boot.machine import Machine, SecureBoot
+from os_image_composer.boot.qemu import find_program, qemu_argv
 from os_image_composer.boot.report import Probe
 from os_image_composer.boot.trial import boot_image
 from os_image_composer.boot.verdict import BootVerdict
@@ -20,7 +23,6 @@ from os_image_composer.build.clock import SystemClock
 from os_image_composer.signing.authenticode import signed_program
 from support.boot_keys import KeyFolder
 from support.signed_image import LOADER, UKI, SignedImage, build_signed, unsigned
-from support.tools import host_tool
 from support.workshop import Workshop
 
 pytestmark = [pytest.mark.boot, pytest.mark.matrix]
@@ -43,6 +45,13 @@ def boot(image: Path, enrolment: Path | None, firmware: Firmware | None = None) 
     return boot_image(image, SystemClock(), machine=machine, limit=SECONDS, probes=PROBES)
 
 
+def enrol(image: Path, firmware: Firmware) -> str:
+    """What the console says until the machine resets itself; the firmware's variables stay as they are then."""
+    argv = qemu_argv(find_program(), image, Machine(), firmware, firmware.variables)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS)
+    return done.stdout.decode("utf-8", "replace")
+
+
 def refused(verdict: BootVerdict) -> bool:
     """Somebody said that access is denied, and no kernel started."""
     told = "\n".join(verdict.lines)
@@ -55,10 +64,8 @@ def test_signed_image_boots_and_reports_secure_boot_and_lockdown(signed: SignedI
     assert verdict.passed, verdict.reason
     assert verdict.secure_boot is True
     assert "[integrity]" in verdict.answer("lockdown").output
-    assert (
-        verdict.answer("db").output.split()[0]
-        in host_tool("sha256sum", str(signed.enrolment / "db.esl")).stdout.decode()
-    )
+    enrolled = hashlib.sha256((signed.enrolment / "db.esl").read_bytes()).hexdigest()
+    assert verdict.answer("db").output.split()[0] == enrolled
 
 
 ATTACKS = ("byte of the initrd", "command line", "unsigned UKI", "UKI of another key", "boot loader", "unsigned loader")
@@ -99,8 +106,8 @@ def test_systemd_boot_enrols_the_keys_by_itself_and_then_starts_the_image(
     usual = find_firmware(SECURE)
     variables = tmp_path / "variables.fd"
     shutil.copyfile(usual.variables, variables)
-    first = enrol(image.image, Firmware(usual.code, variables))
-    assert "Custom Secure Boot keys successfully enrolled" in first or "enrolled" in first.lower(), first[-2000:]
+    said = enrol(image.image, Firmware(usual.code, variables))
+    assert "enroll" in said.lower(), said[-2000:]
     verdict = boot(image.image, None, Firmware(usual.code, variables))
     assert verdict.passed, verdict.reason
     assert verdict.secure_boot is True

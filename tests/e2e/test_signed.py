@@ -204,8 +204,9 @@ def test_passphrase_that_is_wrong_or_missing_stops_the_build_before_anything_run
     locked = locked_copy(keys.signer(), tmp_path / "locked.key")
     template = signed_template(tmp_path, keys)
     template.write_text(template.read_text().replace(f"{keys.path}/db.key", str(locked)))
-    for given in ({}, {"OS_IMAGE_COMPOSER_KEY_PASSPHRASE": "wrong"}):
-        done = built.run("build", "--output", str(tmp_path / "out"), str(template), **given)
+    answers: tuple[dict[str, str], ...] = ({}, {"OS_IMAGE_COMPOSER_KEY_PASSPHRASE": "wrong"})
+    for given in answers:
+        done = built.run("build", "--output", str(tmp_path / "out"), str(template), checkout=CHECKOUT, **given)
         assert done.returncode == 1
         assert "error[key-locked]" in done.stderr
         assert f"{template}:" in done.stderr
