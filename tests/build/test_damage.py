@@ -41,17 +41,20 @@ class Copy:
     result: ClassVar[Kind] = Kind.FILES
 
     def run(self, work: Work[None]) -> None:
-        (work.output / "text").write_text("copy of " + (work.one("lower") / "text").read_text())
+        text = "copy of " + (work.one("lower") / "text").read_text()
+        (work.output / "text").write_text(text)
+        (work.output / "sub" / "deeper").mkdir(parents=True)
+        (work.output / "sub" / "deeper" / "text").write_text(text)
 
 
 IMAGE = "otheraabcopy of ab"
 
 
-def keeping_times(change: Callable[[Path], object]) -> Callable[[Path], object]:
-    """On `text` of the content, whose size and time are then as they were."""
+def keeping_times(change: Callable[[Path], object], name: str = "text") -> Callable[[Path], object]:
+    """On a file of the content, whose size and time are then as they were."""
 
     def run(result: Path) -> None:
-        path = result / "content" / "text"
+        path = result / "content" / name
         status = path.stat()
         change(path)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
@@ -121,6 +124,16 @@ CONTENT: dict[str, Callable[[Path], object]] = {
     "a file for the result": as_file,
     "an empty result": as_folder,
 }
+DEEPER: dict[str, Callable[[Path], object]] = {
+    "a flipped byte": lambda r: flip(r / "content/sub/deeper/text"),
+    "a flipped byte with its old time": keeping_times(flip, "sub/deeper/text"),
+    "a missing file": lambda r: (r / "content/sub/deeper/text").unlink(),
+    "a file more": lambda r: (r / "content/sub/more").write_text(""),
+    "a folder more": lambda r: (r / "content/sub/more").mkdir(),
+    "another place": lambda r: (r / "content/sub/deeper/text").rename(r / "content/sub/text"),
+    "a link to the folder": lambda r: linked(r / "content/sub/deeper"),
+    "a file for the folder": lambda r: as_file(r / "content/sub/deeper"),
+}
 RECORDS: dict[str, Callable[[Path], object]] = {
     "half a record": lambda r: (r / "record.json").write_text((r / "record.json").read_text()[:40]),
     "an empty record": lambda r: (r / "record.json").write_text(""),
@@ -167,6 +180,16 @@ def test_a_damaged_result_that_is_asked_for_is_made_again(name: str, bench: Benc
     content = outcome.wanted["files"].content
     assert bench.ran == ["files"] and bench.warnings
     assert content is not None and (content / "text").read_text() == "copy of ab"
+
+
+@pytest.mark.parametrize("name", DEEPER)
+def test_damage_further_below_is_told_and_mended_too(name: str, bench: Bench) -> None:
+    bench.build(plan())
+    DEEPER[name](result_of(bench, "files"))
+    bench.build(plan("other"))
+    assert bench.ran == ["files", "disk"]
+    assert [warning for warning in bench.warnings if "step files " in warning]
+    assert (result_of(bench, "files") / "content/sub/deeper/text").read_text() == "copy of ab"
 
 
 def test_results_that_have_changed_places_are_made_again(bench: Bench) -> None:

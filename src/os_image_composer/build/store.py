@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
 import re
@@ -24,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.clock import Span
+from os_image_composer.build.files import files_digest, files_fingerprint, is_folder
 from os_image_composer.build.flock import locked
 from os_image_composer.build.plan import Plan
 from os_image_composer.build.scratch import Scratch
@@ -136,11 +135,11 @@ class Store:
     def damaged(self, results: Sequence[Result]) -> tuple[Result, ...]:
         """Those whose names, types, modes, sizes or times are not as they were left."""
         trees = [r for r in results if r.kind is Kind.TREE and r.content is not None]
-        present = [r for r in trees if r.content is not None and _is_folder(r.content)]
+        present = [r for r in trees if r.content is not None and is_folder(r.content)]
         prints = self.trees.fingerprint([r.content for r in present if r.content is not None])
         bad = [r for r in trees if r not in present]
         bad += [r for r, seen in zip(present, prints, strict=True) if seen != r.fingerprint]
-        bad += [r for r in results if r.kind is Kind.FILES and _files_fingerprint(r.content) != r.fingerprint]
+        bad += [r for r in results if r.kind is Kind.FILES and files_fingerprint(r.content) != r.fingerprint]
         return tuple(bad)
 
     def changed(self, results: Sequence[Result]) -> tuple[Result, ...]:
@@ -156,7 +155,7 @@ class Store:
         grave = self.scratch.root / f"discarded-{secrets.token_hex(8)}"
         with contextlib.suppress(FileNotFoundError):
             folder.rename(grave)
-            if _is_folder(grave):
+            if is_folder(grave):
                 self.trees.remove([grave])
             else:
                 grave.unlink()
@@ -194,7 +193,7 @@ class Store:
             digest = self.trees.settle(output, self.clamp, written).sha256
         else:
             digest = self._digest(kind, output, self.clamp)
-        fingerprint = self.trees.fingerprint([output])[0] if kind is Kind.TREE else _files_fingerprint(output)
+        fingerprint = self.trees.fingerprint([output])[0] if kind is Kind.TREE else files_fingerprint(output)
         return self._publish(key, kind, digest, fingerprint, 0, output.parent, about)
 
     def remember(self, key: str, digest: str, size: int, about: Mapping[str, Any]) -> Result:
@@ -226,9 +225,7 @@ class Store:
     def _digest(self, kind: Kind, content: Path, clamp: int) -> str:
         if kind is Kind.TREE:
             return self.trees.digest(content, clamp).sha256
-        names = sorted(p for p in content.iterdir())
-        text = "".join(f"{p.name}\0{sha256_file(p)}\n" for p in names)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return files_digest(content)
 
     def _publish(
         self,
@@ -283,19 +280,3 @@ def _is_plan(value: Any) -> bool:
     except (KeyError, TypeError, AttributeError):
         return False
     return True
-
-
-def _is_folder(path: Path) -> bool:
-    """A link to one is none: what it leads to is not the store's."""
-    return path.is_dir() and not path.is_symlink()
-
-
-def _files_fingerprint(folder: Path | None) -> str:
-    """Names, sizes and times of a folder of plain files; a text that no folder has when it is not there."""
-    if folder is None or not _is_folder(folder):
-        return "no folder"
-    rows = []
-    for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-        status = entry.stat(follow_symlinks=False)
-        rows.append(f"{entry.name}\0{status.st_mode:o}\0{status.st_size}\0{status.st_mtime_ns}\n")
-    return hashlib.sha256("".join(rows).encode()).hexdigest()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from os_image_composer.boot.machine import Accelerator, Machine, SecureBoot
+from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine, SecureBoot
 from os_image_composer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def boot(
     memory: Annotated[int, typer.Option(min=256, help="Memory of the guest in MiB.")] = 1024,
     cpus: Annotated[int, typer.Option(min=1, max=64, help="Processors of the guest.")] = 2,
     accel: Annotated[Accelerator, typer.Option(help="How QEMU runs the guest.")] = Accelerator.TCG,
+    firmware: Annotated[
+        FirmwareKind | None, typer.Option(help="What starts the image; what it is made for where this is left out.")
+    ] = None,
     secure_boot: Annotated[
         bool, typer.Option("--secure-boot", help="With the image's own keys enrolled, and nothing else started.")
     ] = False,
@@ -56,9 +59,10 @@ def boot(
     """
     from os_image_composer.build.clock import SystemClock
 
-    machine = Machine(
-        accelerator=accel, memory=memory, cpus=cpus, secure_boot=_secure(image, secure_boot, keys, vendor_keys)
-    )
+    secure = _secure(image, secure_boot, keys, vendor_keys)
+    if secure is not None and firmware is FirmwareKind.BIOS:
+        raise UsageError("wrong-usage", "secure boot is a service of UEFI: --firmware bios has none")
+    machine = Machine(accelerator=accel, memory=memory, cpus=cpus, kind=firmware, secure_boot=secure)
     if not check and sys.stdin.isatty():
         from os_image_composer.boot.interactive import run_in_terminal
 

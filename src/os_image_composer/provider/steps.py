@@ -19,11 +19,11 @@ from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
 from os_image_composer.image.sign_boot import SignBoot
-from os_image_composer.image.uki import MakeUki
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
 from os_image_composer.provider.boot_keys import BootCertificates
+from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
 
 BILL = "sbom"  # the step whose result is published beside the image as well
 ENROLMENT = "enrolment"  # the same, where there are keys to enrol
@@ -51,20 +51,20 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     configured = _configured(spec, lock, distribution, extras, layout, layers)
     projected = _projected(distribution, layers, configured)
     initrd = _initrd(spec, lock, distribution, layers, projected)
-    boot = _boot(spec, lock, distribution, layout, layers, initrd, tools)
-    signed = _signed(spec, lock, boot, extras)
-    bootable = signed[-1] if signed else boot
+    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools)
+    signed = _signed(spec, lock, boot.files, extras)
+    bootable = signed[-1] if signed else boot.files
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     disk = Step(
         "disk",
         WriteDisk(bare(layout), lock.source_date_epoch),
         (
-            *all_of("lower", [*layers, configured, bill]),
+            *all_of("lower", [*layers, configured, bill, *boot.layers]),
             Input("boot", bootable.name),
             Input("tools", tools.name),
         ),
     )
-    return [tools, *installed.steps, configured, projected, initrd, boot, *signed, licences, bill, disk]
+    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, *signed, licences, bill, disk]
 
 
 def _configured(
@@ -112,37 +112,11 @@ def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: lis
     action = MakeInitrd(
         argv=_initrd_argv(spec, distribution),
         environment=_surroundings(lock, distribution).environment,
-        kernel=distribution.boot.kernel,
-        modules=distribution.boot.modules,
-        kernel_version=spec.kernel.version,
+        kernels=kernel_choice(spec, distribution.boot),
         source_date_epoch=lock.source_date_epoch,
         dated_by=distribution.initrd.dated_by,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
-
-
-def _boot(
-    spec: ImageSpec,
-    lock: Lock,
-    distribution: Distribution,
-    layout: DiskLayout,
-    layers: list[Step],
-    initrd: Step,
-    tools: Step,
-) -> Step:
-    boot = distribution.boot
-    action = MakeUki(
-        name=f"{spec.name}.efi",
-        cmdline=f"root=UUID={layout.root.filesystem_uuid} rw {spec.kernel.cmdline}".strip(),
-        kernel=boot.kernel,
-        modules=boot.modules,
-        kernel_version=spec.kernel.version,
-        stub=boot.stub,
-        loader=boot.loader,
-        removable_path=boot.removable_path,
-        source_date_epoch=lock.source_date_epoch,
-    )
-    return Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name), Input("tools", tools.name)))
 
 
 def _signed(spec: ImageSpec, lock: Lock, boot: Step, extras: Extras) -> list[Step]:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from os_image_composer.build.canonical import sha256_file
+from os_image_composer.build.files import entries
 from os_image_composer.build.plan import Plan
 from os_image_composer.build.step import Kind, Result
 from os_image_composer.build.store import Store
@@ -133,9 +134,10 @@ def _of_images(a: Path, b: Path) -> Iterator[DifferentFile]:
 
 
 def _of_folders(a: Path, b: Path, one: Side, other: Side) -> Iterator[DifferentFile]:
-    for name in sorted({p.name for p in a.iterdir()} | {p.name for p in b.iterdir()}):
+    here, there = ({name for name, path, _ in entries(folder) if not path.is_dir()} for folder in (a, b))
+    for name in sorted(here | there):
         x, y = a / name, b / name
-        if not (x.exists() and y.exists()):
+        if name not in here or name not in there:
             yield DifferentFile(name, "presence", "only one of the two builds has it")
         elif sha256_file(x) != sha256_file(y):
             yield DifferentFile(name, "content", likely_reason(_start(x), _start(y), one.made(a), other.made(b)))
