@@ -72,7 +72,7 @@ def qemu_argv(
     return (
         program,
         *(("-accel", "tcg,thread=multi", "-cpu", _TCG_CPU) if tcg else ("-accel", "kvm", "-cpu", "host")),
-        *_board(firmware),
+        *("-machine", _board(firmware), *(_SMM if firmware and firmware.smm else ())),
         *("-smp", str(machine.cpus), "-m", str(machine.memory)),
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *(_flash(firmware, variables) if firmware else ()),
@@ -100,7 +100,7 @@ def run_guest(
     temporary files go. Raises BootError when it cannot be started."""
     check_image(image)
     program = find_program()
-    kind = machine.kind or (FirmwareKind.UEFI if machine.firmware or machine.secure_boot else firmware_kind(image))
+    kind = machine.kind or _kind(machine, image)
     firmware = (machine.firmware or find_firmware(_builds(machine))) if kind is FirmwareKind.UEFI else None
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boot-", dir=scratch)))
@@ -136,18 +136,15 @@ def run_guest(
         yield Guest(Console(console, clock, heard), Console(report, clock), process)
 
 
-def _board(firmware: Firmware | None) -> tuple[str, ...]:
+def _kind(machine: Machine, image: Path) -> FirmwareKind:
+    return FirmwareKind.UEFI if machine.firmware or machine.secure_boot else firmware_kind(image)
+
+
+def _board(firmware: Firmware | None) -> str:
     if firmware is None:
         # Without graphics SeaBIOS shows what it says, and what is said through it, on the first serial port.
-        return ("-machine", "q35,graphics=off")
-    return ("-machine", "q35,smm=on", *_SMM) if firmware.smm else ("-machine", "q35")
-
-
-def _flash(firmware: Firmware, variables: Path) -> tuple[str, ...]:
-    return (
-        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_value(firmware.code)}"),
-        *("-drive", f"if=pflash,unit=1,format=raw,file={_value(variables)}"),
-    )
+        return "q35,graphics=off"
+    return "q35,smm=on" if firmware.smm else "q35"
 
 
 def _builds(machine: Machine) -> tuple[Firmware, ...]:
@@ -168,6 +165,13 @@ def _variables(firmware: Firmware, machine: Machine) -> bytes:
         raise BootError(
             "boot-firmware-unusable", f"no keys can be enrolled in {firmware.variables}", cause=str(error)
         ) from error
+
+
+def _flash(firmware: Firmware, variables: Path) -> tuple[str, ...]:
+    return (
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_value(firmware.code)}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={_value(variables)}"),
+    )
 
 
 def find_program() -> str:

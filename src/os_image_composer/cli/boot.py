@@ -59,8 +59,10 @@ def boot(
     """
     from os_image_composer.build.clock import SystemClock
 
-    secured = _secure(image, secure_boot, keys, vendor_keys)
-    machine = Machine(accelerator=accel, memory=memory, cpus=cpus, kind=firmware, secure_boot=secured)
+    secure = _secure(image, secure_boot, keys, vendor_keys)
+    if secure is not None and firmware is FirmwareKind.BIOS:
+        raise UsageError("wrong-usage", "secure boot is a service of UEFI: --firmware bios has none")
+    machine = Machine(accelerator=accel, memory=memory, cpus=cpus, kind=firmware, secure_boot=secure)
     if not check and sys.stdin.isatty():
         from os_image_composer.boot.interactive import run_in_terminal
 

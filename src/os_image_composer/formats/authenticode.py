@@ -75,8 +75,7 @@ def signed_digest(signed: SignedData) -> tuple[str, bytes]:
 def checksum(data: bytes, checksum_at: int) -> int:
     """The checksum of a program's optional header, over the whole file with its own four bytes as zeros (Microsoft
     "PE Format"; the algorithm is ImageHlp's: words of 16 bits with their carries, and the file's length)."""
-    words = memoryview(data + bytes(len(data) % 2)).cast("H")
-    total = sum(words) - words[checksum_at // 2] - words[checksum_at // 2 + 1]
-    while total > 0xFFFF:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total + len(data)
+    without = b"".join((data[:checksum_at], bytes(4), data[checksum_at + 4 :]))
+    # A sum with carries is a remainder: 2 to the 16 leaves 1 when it is divided by 0xFFFF.
+    total = int.from_bytes(without, "little") % 0xFFFF
+    return (total or 0xFFFF) + len(data)
