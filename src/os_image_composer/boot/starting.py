@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from os_image_composer.boot.machine import FirmwareKind
-from os_image_composer.config.partition_types import type_guid
 from os_image_composer.formats.filesystem import NodeKind
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.volumes import open_filesystem
@@ -13,6 +12,8 @@ from os_image_composer.formats.window import FileSource, FormatError, Window
 
 # Where firmware looks on a disk that it has no entry for (UEFI specification §3.5.1.1).
 _REMOVABLE = "EFI/BOOT"
+# An EFI system partition's type in a GPT (UEFI specification §5.3.3) and in an MBR (§5.2.2).
+_ESP = ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "0XEF")
 
 
 def firmware_kind(image: Path) -> FirmwareKind:
@@ -32,7 +33,7 @@ def firmware_kind(image: Path) -> FirmwareKind:
 def _has_efi_program(disk: Window) -> bool:
     table = read_partition_table(disk)
     for partition in table.partitions if table else ():
-        if partition.type.upper() not in (type_guid("esp"), "0XEF"):
+        if partition.type.upper() not in _ESP:
             continue
         files = open_filesystem(disk.part(partition.start, partition.size))
         folder = files.find(_REMOVABLE) if files else None
