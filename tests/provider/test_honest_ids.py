@@ -693,6 +693,7 @@ CODE = {
     "image/initrd.py": {"make-initrd", *LOADERS},
     "image/kernel.py": {"make-initrd", *LOADERS},
     "image/uki.py": {"make-uki"},
+    "image/ukify.py": {"make-uki"},
     "image/boot_files.py": {*LOADERS, "place-boot-files", "write-disk"},
     "image/bios_boot.py": {"write-disk"},
     "image/loader_systemd.py": {"make-uki", "make-entries", *GRUB_EFI},
