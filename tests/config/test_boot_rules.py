@@ -67,7 +67,8 @@ def test_what_goes_together_is_no_finding(write: Write, data: Path, lines: tuple
         (("bootloader: {bootType: legacy, provider: systemd-boot}",), "bootloader.provider", "provider: grub"),
         ((LEGACY, "kernel: {uki: true}"), "kernel.uki", "remove it, or write bootType: efi"),
         ((LEGACY, SEALED), "immutability.enabled", "bootType: efi with kernel.uki: true"),
-        ((LEGACY, "secureBoot: {enabled: true}"), "secureBoot", "bootType: efi"),
+        ((LEGACY, "secureBoot: {key: a.key, certificate: a.pem}"), "secureBoot", "bootType: efi"),
+        ((LEGACY, "immutability: {secureBootDBKey: a.key}"), "immutability.secureBootDBKey", "bootType: efi"),
         ((SYSTEMD_BOOT, "kernel: {uki: false}", SEALED), "immutability.enabled", "kernel.uki: true"),
         ((GRUB, SEALED), "immutability.enabled", "kernel.uki: true"),
         (("bootloader: {bootType: efi, provider: grub, tries: 3}",), "bootloader.tries", "provider: systemd-boot"),
@@ -76,6 +77,11 @@ def test_what_goes_together_is_no_finding(write: Write, data: Path, lines: tuple
         (
             ("bootloader: {bootType: efi, provider: grub, chain: vendor}", "kernel: {uki: true}"),
             "bootloader.chain",
+            "chain: own",
+        ),
+        (
+            ("bootloader: {bootType: efi, provider: grub, chain: vendor}", "secureBoot: {key: a.key}"),
+            "secureBoot",
             "chain: own",
         ),
     ],
@@ -89,7 +95,7 @@ def test_what_does_not_is_refused_at_its_place_with_the_reason_and_the_way_out(
     assert hint in (finding.hint or "")
     node = read_yaml(write("systemConfig:\n" + "".join(f"  {line}\n" for line in lines)))
     location = ("systemConfig", *key.split("."))
-    assert finding.origin == where(node, location, key=key == "secureBoot")
+    assert finding.origin == where(node, location, key=key.lower().startswith(("secure", "immutability.secure")))
 
 
 @pytest.mark.parametrize(
