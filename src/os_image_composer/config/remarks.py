@@ -48,8 +48,9 @@ def _unprotected(spec: ImageSpec) -> Iterator[Finding]:
     if signed and not spec.kernel.uki:
         message = "initrd and command line are not protected by a signature: only boot loader and kernel are"
         hint = "kernel.uki: true puts all of them into one signed file" if spec.bootloader.chain == "own" else None
-        origin = spec.origin("systemConfig.kernel.uki") or spec.origin("systemConfig.bootloader")
-        yield Finding("initrd-not-protected", message, origin, hint)
+        said = ("systemConfig.bootloader.chain", "systemConfig.kernel.uki", "systemConfig.bootloader.provider")
+        origins = [spec.origins[path] for path in said if path in spec.origins]
+        yield Finding("initrd-not-protected", message, origins[0] if origins else None, hint)
 
 
 def _has_password(user: User) -> bool:
