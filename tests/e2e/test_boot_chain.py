@@ -48,14 +48,14 @@ CHAINS = {
         "  bootloader: {provider: grub}\n",
         {
             "debian": ("grub-common", "grub-efi-amd64-bin"),
-            "azure-linux": ("grub2", "grub2-efi", "grub2-efi-binary"),
+            "azure-linux": ("grub2", "grub2-efi", "grub2-efi-unsigned"),
         },
     ),
     "grub-efi-uki": Chain(
         "  bootloader: {provider: grub}\n  kernel: {uki: true}\n",
         {
             "debian": ("grub-common", "grub-efi-amd64-bin"),
-            "azure-linux": ("grub2", "grub2-efi", "grub2-efi-binary"),
+            "azure-linux": ("grub2", "grub2-efi", "grub2-efi-unsigned"),
         },
     ),
     "grub-bios": Chain(
