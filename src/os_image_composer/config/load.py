@@ -14,6 +14,7 @@ from os_image_composer.config.folders import faults_in_folder
 from os_image_composer.config.layout import check_layout
 from os_image_composer.config.merge import merge_templates, origins
 from os_image_composer.config.nearest import allowed_values, did_you_mean
+from os_image_composer.config.selinux import contradictions
 from os_image_composer.config.template import DiskTemplate, ImageTemplate
 from os_image_composer.config.to_spec import image_spec, local_file
 from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode, read_yaml
@@ -85,7 +86,10 @@ def _check(template: Path, data: Path) -> _Checked:
     model, of_merge = check(merged, ImageTemplate)
     # What is wrong in one file is wrong in the merge too, but its key path there can have another number.
     said = {(finding.reference, finding.origin) for finding in findings}
-    of_whole = (*of_merge, *_missing(merged), *_files(merged), *_disk(merged), *_suites(merged, data))
+    of_whole = (
+        *(*of_merge, *_missing(merged), *_files(merged), *_disk(merged)),
+        *(*_suites(merged, data), *_selinux(merged)),
+    )
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
     return _Checked(chain, merged, model, _in_order(findings, template))
 
@@ -227,3 +231,13 @@ def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
         if codename is not None and codename not in known:
             origin = where(asked, (index, "codename"))
             yield Finding("unknown-suite", f"there is no suite '{codename}'", origin, allowed_values(codename, known))
+
+
+def _selinux(merged: MappingNode) -> Iterator[Finding]:
+    """A kernel command line that says something else of SELinux than the key."""
+    mode, cmdline = (_text_at(merged, "systemConfig", *keys) for keys in (("selinux",), ("kernel", "cmdline")))
+    for word in contradictions(mode, cmdline or "") if mode else ():
+        origin = where(merged, ("systemConfig", "kernel", "cmdline"))
+        message = f"'{word}' contradicts 'systemConfig.selinux: {mode}'"
+        hint = "remove the word: the build adds what the mode needs"
+        yield Finding("selinux-contradiction", message, origin, hint)
