@@ -10,17 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from os_image_composer.build.step import Result
+from os_image_composer.build.step import Kind, Result
 from os_image_composer.chroot.job import Job, MountedTree, Tree
+from os_image_composer.formats.filesystem import PosixFileSystem, walk
+from os_image_composer.formats.partition_table import read_partition_table
+from os_image_composer.formats.volumes import open_filesystem
+from os_image_composer.formats.window import FileSource, Window
 from os_image_composer.image.selinux import Labels
-from support.selinux import AZL3, DEBIAN12, Selinux, write_template
+from os_image_composer.report.inspect import inspect_image
+from os_image_composer.report.selinux import SelinuxState
+from support.own_report import hear
+from support.selinux import AZL3, DEBIAN12, Selinux, denials, lasting, write_control, write_template
+from support.tools import host_tool
 from support.workshop import Workshop
 
 pytestmark = pytest.mark.build
 
 # Under TCG, on two busy cores; a quiet machine takes a quarter.
 SECONDS = 1500
-LABELLED = "security.selinux"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,19 +105,101 @@ def test_labels_are_those_that_the_targets_own_setfiles_computes(built: Built) -
 
 
 @pytest.mark.parametrize("built", TARGETS, indirect=True)
-def test_root_filesystem_holds_the_labels_and_e2fsck_finds_no_fault(built: Built, tmp_path: Path) -> None:
-    raise NotImplementedError
+def test_root_filesystem_holds_the_computed_labels_and_no_other(built: Built, tmp_path: Path) -> None:
+    (folder,) = built.layers("labels")
+    labels = Labels.read(folder)
+    wanted = {label.path: label.value for label in (*labels.tree, *labels.lost_and_found)}
+    with FileSource(built.image) as source:
+        disk = Window.over(source)
+        table = read_partition_table(disk)
+        assert table is not None
+        part = max(table.partitions, key=lambda partition: partition.size)
+        root = open_filesystem(disk.part(part.start, part.size))
+        assert isinstance(root, PosixFileSystem)
+        top = root.find("/")
+        assert top is not None
+        nodes = {"": top, **dict(walk(root))}
+        found = {path: root.attributes(node)["security.selinux"] for path, node in nodes.items() if path in wanted}
+        assert found == wanted
+        others = {path for path, node in nodes.items() if "security.selinux" in root.attributes(node)} - set(wanted)
+        assert not others
+        assert ".autorelabel" not in nodes
+        with (tmp_path / "root.ext4").open("wb") as file:
+            for block in disk.part(part.start, part.size).blocks():
+                file.write(block)
+    told = host_tool("debugfs", "-R", "ea_get / security.selinux", str(tmp_path / "root.ext4")).stdout
+    assert told.strip() == b'security.selinux (26) = "system_u:object_r:root_t:s0\\000"'
+    check = host_tool("e2fsck", "-fn", str(tmp_path / "root.ext4"))
+    assert check.returncode == 0, check.stdout
 
 
-FIND_LABELS = """
+# Also what the image tools' Python sees in a namespace of its own, where the tree's own attributes are.
+HAVE = """
 import os, sys
+name = sys.argv[1]
 for folder, folders, files in os.walk(b"/target"):
-    for name in (folder, *(os.path.join(folder, n) for n in folders + files)):
-        if "security.selinux" in os.listxattr(name, follow_symlinks=False):
-            sys.exit(f"{name} has a label")
+    for path in (folder, *(os.path.join(folder, n) for n in folders + files)):
+        if name in os.listxattr(path, follow_symlinks=False):
+            print(path)
 """
 
 
 @pytest.mark.parametrize("built", TARGETS, indirect=True)
 def test_no_tree_of_the_store_has_a_label(built: Built) -> None:
-    raise NotImplementedError
+    sandbox, tools = built.workshop.bare_sandbox(), Tree(built.layers("image-tools"))
+    trees = [result.content for result in built.results.values() if result.kind is Kind.TREE]
+    assert len(trees) >= 4
+
+    def having(name: str) -> list[str]:
+        found: list[str] = []
+        for tree in trees:
+            assert tree is not None
+            job = Job(tools, ("python3", "-c", HAVE, name), (MountedTree(Tree((tree,)), "/target"),))
+            assert sandbox.run(job, found.append).status == 0, found
+        return found
+
+    assert having("security.capability")  # it does find what is there
+    assert having("security.selinux") == []
+
+
+@pytest.mark.parametrize("built", TARGETS, indirect=True)
+def test_command_line_switches_it_on_and_inspect_tells_of_it(built: Built) -> None:
+    info = inspect_image(built.image)
+    (uki,) = (program for program in info.programs if program.kind == "uki")
+    assert set(built.target.words.split()) <= set(uki.text[".cmdline"].split())
+    assert info.root is not None
+    assert info.root.selinux == SelinuxState("enforcing", built.target.policy, "all")
+
+
+def test_other_mode_makes_configuration_and_labels_anew_and_no_packages(debian12: Built, tmp_path: Path) -> None:
+    template = debian12.template.with_name("permissive.yml")
+    template.write_text(debian12.template.read_text().replace("enforcing", "permissive"))
+    before, after = (
+        {s.name: s.id for s in debian12.workshop.provider(t)[1].plan} for t in (debian12.template, template)
+    )
+    changed = {name for name in after if after[name] != before[name]}
+    assert changed == {"os-configuration", "initrd-configuration", "sbom", "labels", "disk"}
+
+
+@pytest.mark.boot
+@pytest.mark.matrix
+@pytest.mark.timeout(2 * SECONDS + 900)
+@pytest.mark.parametrize("built", ["debian12", "azl3"], indirect=True)
+def test_booted_system_keeps_to_its_policy_as_one_does_that_its_own_tool_labelled(
+    built: Built, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """And nothing would get another label."""
+    control = build(
+        built.workshop, built.target, write_control(tmp_path_factory.mktemp("control"), built.target), built.settings
+    )
+    assert "labels" not in control.results
+    answers, theirs = hear(built.image, SECONDS), hear(control.image, SECONDS, lasting)
+    assert answers["mode"].output.split() == theirs["mode"].output.split() == ["Enforcing", built.target.policy]
+    assert (answers["failed"].output, theirs["failed"].output) == ("", "")
+    assert answers["state"].output == "running"
+    assert answers["relabel"].output == theirs["relabel"].output == ""
+    assert answers["unlabelled"].output == ""
+    assert answers["asks-for-relabel"].status != 0
+    processes = {tuple(line.split()) for line in answers["processes"].output.splitlines()}
+    assert {("system_u:system_r:init_t:s0", "systemd"), ("system_u:system_r:sshd_t:s0", "sshd")} <= processes
+    assert denials(answers) == denials(theirs)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 import stat
 import time
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, settings
@@ -15,9 +16,9 @@ from os_image_composer.formats.file_contexts import FileContexts
 from os_image_composer.formats.window import FormatError
 
 
-def label(text: str, path: str, kind: int = stat.S_IFREG, **more: str) -> str | None:
+def label(text: str, path: str, kind: int = stat.S_IFREG, more: Mapping[str, str] | None = None) -> str | None:
     """The type of `path`'s label; `more` are further files by the end of their name."""
-    texts = {"": text.encode(), **{f".{end}": content.encode() for end, content in more.items()}}
+    texts = {end: content.encode() for end, content in {"": text, **(more or {})}.items()}
     found = FileContexts(texts).label(path.encode(), kind)
     return found.split(b":")[2].decode() if found else None
 
@@ -43,9 +44,9 @@ def test_of_two_rules_without_magic_the_later_wins() -> None:
 
 
 def test_homes_come_after_the_policy_and_the_administrators_rules_after_both() -> None:
-    more = {"homedirs": rules("/home/.* home"), "local": rules("/home/x/.* local")}
-    assert label(rules("/home/.* base"), "/home/y", **more) == "home"
-    assert label(rules("/home/.* base"), "/home/x/y", **more) == "local"
+    more = {".homedirs": rules("/home/.* home"), ".local": rules("/home/x/.* local")}
+    assert label(rules("/home/.* base"), "/home/y", more=more) == "home"
+    assert label(rules("/home/.* base"), "/home/x/y", more=more) == "local"
 
 
 @pytest.mark.parametrize(
@@ -115,18 +116,18 @@ def test_first_name_that_is_plain_must_be_the_paths_first_name() -> None:
 
 def test_alias_stands_for_the_place_it_names() -> None:
     text = rules("/usr/lib/.* lib", "/lib other", "/srv/.* srv")
-    dist = {"subs_dist": "# comment\n/lib /usr/lib\n/lib64 /usr/lib\n/data /\n"}
-    assert label(text, "/lib/x", **dist) == "lib"
-    assert label(text, "/lib64/x", **dist) == "lib"
-    assert label(text, "/library/x", **dist) is None
-    assert label(text, "/data/srv/x", **dist) == "srv"
+    dist = {".subs_dist": "# comment\n/lib /usr/lib\n/lib64 /usr/lib\n/data /\n"}
+    assert label(text, "/lib/x", more=dist) == "lib"
+    assert label(text, "/lib64/x", more=dist) == "lib"
+    assert label(text, "/library/x", more=dist) is None
+    assert label(text, "/data/srv/x", more=dist) == "srv"
 
 
 def test_administrators_alias_comes_before_the_distributions_and_the_last_line_before_the_first() -> None:
     text = rules("/usr/lib/.* lib", "/a/.* a", "/b/.* b")
-    both = {"subs": "/x /lib\n", "subs_dist": "/lib /usr/lib\n"}
-    assert label(text, "/x/y", **both) == "lib"
-    assert label(text, "/x/y", subs_dist="/x /a\n/x /b\n") == "b"
+    both = {".subs": "/x /lib\n", ".subs_dist": "/lib /usr/lib\n"}
+    assert label(text, "/x/y", more=both) == "lib"
+    assert label(text, "/x/y", more={".subs_dist": "/x /a\n/x /b\n"}) == "b"
 
 
 def test_classes_of_posix_and_names_that_are_no_text_are_known() -> None:
