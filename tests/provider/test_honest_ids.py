@@ -20,7 +20,14 @@ from os_image_composer.build.execute import forecast
 from os_image_composer.build.plan import Plan, PlannedStep, make_plan
 from os_image_composer.build.shelf import Shelf
 from os_image_composer.build.store import Store
-from os_image_composer.config.distribution import BootData, Distribution, FirstBootFile, ImageTools, InitrdData
+from os_image_composer.config.distribution import (
+    BootData,
+    Distribution,
+    FirstBootFile,
+    ImageTools,
+    InitrdData,
+    SelinuxData,
+)
 from os_image_composer.config.reference import Shape, sections
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
@@ -31,7 +38,7 @@ from support.small_data import Described
 from support.step_sources import PACKAGE, step_files
 
 # What starts from a step's result, directly or not.
-_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", "disk"}
+_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", "labels", "disk"}
 _LAYERED = {"os-configuration", "licences", *_CONFIGURED}
 AFTER = {
     "deb": {
@@ -44,8 +51,9 @@ AFTER = {
         "initrd-configuration": {"initrd", "boot", "disk"},
         "initrd": {"boot", "disk"},
         "boot": {"disk"},
-        "licences": {"sbom", "disk"},
-        "sbom": {"disk"},
+        "licences": {"sbom", "labels", "disk"},
+        "sbom": {"labels", "disk"},
+        "labels": {"disk"},
         "disk": set[str](),
     },
 }
@@ -116,6 +124,7 @@ systemConfig:
         addresses: [192.0.2.10/24]
         routes: [{{to: default, via: 192.0.2.1}}]
         nameservers: [192.0.2.2]
+  selinux: enforcing
   services: {{enable: [one.service], disable: [two.timer], mask: [three.socket]}}
   additionalFiles:
     - {{local: files/motd, final: /etc/motd, mode: "0600", owner: ann, group: tele}}
@@ -275,7 +284,7 @@ TEMPLATE_ROWS = {
     "systemConfig.weakDependencies left out (see the other family)": Change(NOTHING, "  weakDependencies: false\n", ""),
     "systemConfig.bootloader.bootType left out": Change(NOTHING, "bootType: efi, ", ""),
     "systemConfig.bootloader.provider left out": Change(NOTHING, ", provider: systemd-boot", ""),
-    "systemConfig.kernel.version": Change("initrd boot", '"6.12"', '"6.11"'),
+    "systemConfig.kernel.version": Change("initrd boot labels", '"6.12"', '"6.11"'),
     "systemConfig.kernel.cmdline": Change("boot", "cmdline: quiet", "cmdline: debug"),
     "systemConfig.kernel.cmdline with blanks around it": Change(NOTHING, "cmdline: quiet", "cmdline: ' quiet '"),
     "systemConfig.kernel.enableExtraModules": Change("initrd", "Modules: dummy", "Modules: dummy loop"),
@@ -341,6 +350,7 @@ TEMPLATE_ROWS = {
     "systemConfig.additionalFiles[].owner": Change(CONF, "owner: ann", "owner: bob"),
     "systemConfig.additionalFiles[].group": Change(CONF, ", group: tele", ", group: plain"),
     "systemConfig.additionalFiles[].stage": Change(NOTHING, "/etc/plain}", '/etc/plain, stage: ""}'),
+    "systemConfig.selinux": Change(CONF, "selinux: enforcing", "selinux: permissive"),
     "systemConfig.configurations[].cmd": Change(CONF, "echo two", "echo three"),
     "systemConfig.configurations in another order": Change(
         CONF, "    - cmd: echo one\n    - cmd: echo two\n", "    - cmd: echo two\n    - cmd: echo one\n"
@@ -392,11 +402,14 @@ DATA_ROWS = {
     "initrd.extra_modules_option": Change("initrd", "--add-drivers", "--force-drivers", COMMON),
     "initrd.configuration": Change("initrd-configuration", "    - etc/crypttab\n", "", COMMON),
     "initrd.dated_by": Change("initrd", "dracut-functions.sh]", "dracut-init.sh]", COMMON),
-    "boot.kernel": Change("initrd boot", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
-    "boot.modules": Change("initrd boot", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
+    "boot.kernel": Change("initrd boot labels", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
+    "boot.modules": Change("initrd boot labels", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
     "boot.loader": Change("boot", "systemd-bootx64.efi", "otherx64.efi", COMMON),
     "boot.removable_path": Change("boot", "BOOT/BOOTX64.EFI", "BOOT/bootx64.efi", COMMON),
+    "selinux.packages": Change(CONF, "[selinux-policy-default, policycoreutils]", "[selinux-policy-mls]", COMMON),
+    "selinux.on": Change("boot", "on: [security=selinux]", "on: [security=selinux, selinux=1]", COMMON),
+    "selinux.off": Change(NOTHING, "off: []", "off: [selinux=0]", COMMON),
     "sudo_group": Change(CONF, "sudoGroup: sudo", "sudoGroup: wheel", COMMON),
     "leftovers": Change(f"{PACKAGES} {CONF}", "  - root/.rnd", "  - root/.cache\n  - root/.rnd", COMMON),
     "first_boot.when": Change(CONF, "usr/sbin/sshd ", "usr/sbin/ssh ", CONFIG),
@@ -640,6 +653,7 @@ def test_another_version_of_the_sandbox_runs_every_step(
 
 
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
+LABELLING = {"compute-labels", "configure-os", "write-disk"}
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
     "chroot/install_rpm_packages.py": {"install-transaction"},
@@ -656,7 +670,9 @@ CODE = {
     "image/units.py": {"configure-os"},
     "image/projection.py": {"project-configuration"},
     "image/initrd.py": {"make-initrd", "make-uki"},
-    "image/kernel.py": {"make-initrd", "make-uki"},
+    "image/kernel.py": {"make-initrd", "make-uki", *LABELLING},
+    "image/selinux.py": LABELLING,
+    "formats/file_contexts.py": LABELLING,
     "image/uki.py": {"make-uki"},
     "image/boot_files.py": {"make-uki", "write-disk"},
     "image/pe.py": {"make-uki"},
@@ -692,6 +708,7 @@ def test_no_module_that_a_step_runs_is_without_a_watch() -> None:
     assert {str(path.relative_to(PACKAGE)) for path in modules - watched} == {
         *("chroot/doctor_store.py", "chroot/self_test.py"),
         *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py"),
+        "image/label_files.py",  # for writers of other root filesystems
     }
 
 
@@ -719,7 +736,7 @@ def _holds_sections(shape: Shape) -> bool:
 
 
 def test_every_field_of_the_distributions_data_has_a_row() -> None:
-    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile}
+    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile, "selinux": SelinuxData}
     fields = {f.name for f in dataclasses.fields(Distribution)} - set(sections_of)
     fields |= {f"{name}.{f.name}" for name, kind in sections_of.items() for f in dataclasses.fields(kind)}
     # Of another distribution, architecture or family nothing is reused. Repositories have rows of their own.

@@ -25,7 +25,7 @@ _ROOTS = """
 systemd systemd-sysv udev dbus bash coreutils util-linux iproute2 openssh-server ca-certificates e2fsprogs kmod
 login passwd procps linux-image-cloud-amd64 dracut dracut-core systemd-boot systemd-boot-efi rpm sudo cryptsetup-bin
 usr-is-merged zstd less logrotate efibootmgr systemd-resolved iputils-ping shim-unsigned cron hyperv-daemons
-tzdata jq tmux
+tzdata jq tmux selinux-policy-default policycoreutils selinux-utils
 """
 
 

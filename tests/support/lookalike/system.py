@@ -52,6 +52,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "cloud-init": (),
     "cloud-utils-growpart": (),
     "createrepo_c": (),
+    "libselinux-utils": ("selinux-utils",),
     "kernel-drivers-gpu": ("kernel",),
 }
 # Of the vendors' dracut-* packages little is more than such a file.
