@@ -3,24 +3,28 @@ has a label, and the booted system keeps to its policy from its first start."""
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from os_image_composer.build.step import Kind, Result
-from os_image_composer.chroot.job import Job, MountedTree, Tree
+from os_image_composer.chroot.job import Bind, Job, MakeSymlink, MountedTree, Tree, WriteFile
+from os_image_composer.chroot.tree import Xattr
 from os_image_composer.formats.filesystem import PosixFileSystem, walk
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.volumes import open_filesystem
 from os_image_composer.formats.window import FileSource, Window
+from os_image_composer.image.label_files import erofs_file_contexts, squashfs_attributes
 from os_image_composer.image.selinux import Labels
 from os_image_composer.report.inspect import inspect_image
 from os_image_composer.report.selinux import SelinuxState
 from support.own_report import hear
-from support.selinux import AZL3, DEBIAN12, Selinux, denials, lasting, write_control, write_template
+from support.selinux import AZL3, DEBIAN12, DEBIAN13, Selinux, denials, lasting, write_control, write_template
 from support.tools import host_tool
 from support.workshop import Workshop
 
@@ -65,12 +69,17 @@ def debian12(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Bu
 
 
 @pytest.fixture(scope="module")
+def debian13(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(workshop, DEBIAN13, write_template(tmp_path_factory.mktemp("debian13"), DEBIAN13))
+
+
+@pytest.fixture(scope="module")
 def azl3(workshop: Workshop, rpm_settings: Path, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Of the look-alike."""
     return build(workshop, AZL3, write_template(tmp_path_factory.mktemp("azl3"), AZL3), rpm_settings)
 
 
-TARGETS = [pytest.param("debian12"), pytest.param("azl3", marks=pytest.mark.matrix)]
+TARGETS = [pytest.param("debian12"), *(pytest.param(name, marks=pytest.mark.matrix) for name in ("debian13", "azl3"))]
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +188,85 @@ def test_other_mode_makes_configuration_and_labels_anew_and_no_packages(debian12
     )
     changed = {name for name in after if after[name] != before[name]}
     assert changed == {"os-configuration", "initrd-configuration", "sbom", "labels", "disk"}
+
+
+OWN = """\
+(filecon "/opt/own(/.*)?" any (system_u object_r usr_t ((s0) (s0))))
+"""
+
+
+@pytest.mark.matrix
+def test_rules_of_ones_own_count(debian12: Built, workshop: Workshop, tmp_path: Path) -> None:
+    """As docs/selinux.md has it: a module that a command installs."""
+    (tmp_path / "own.cil").write_text(OWN)
+    more = (
+        "  configurations:\n"
+        "    - cmd: semodule -n -X 400 -s default -i /usr/share/selinux/local/own.cil\n"
+        "    - cmd: mkdir -p /opt/own && touch /opt/own/file\n"
+    )
+    template = write_template(tmp_path, DEBIAN12, "permissive", more)
+    placed = "    - {local: own.cil, final: /usr/share/selinux/local/own.cil}\n"
+    template.write_text(template.read_text() + placed)
+    own = build(workshop, DEBIAN12, template)
+    (folder,) = own.layers("labels")
+    found = {label.path: label.value for label in Labels.read(folder).tree}
+    assert found["opt/own/file"] == b"system_u:object_r:usr_t:s0\0"
+    (before,) = debian12.layers("labels")
+    assert found["usr/bin/true"] == {label.path: label.value for label in Labels.read(before).tree}["usr/bin/true"]
+
+
+SAY = """
+import os, sys
+for folder, folders, files in os.walk(sys.argv[1].encode()):
+    for path in (folder, *(os.path.join(folder, n) for n in folders + files)):
+        label = os.getxattr(path, "security.selinux", follow_symlinks=False)
+        print(ascii(path[len(sys.argv[1]) + 1:]), ascii(label.rstrip(b"\\0")))
+"""
+
+
+@pytest.mark.matrix
+@pytest.mark.parametrize(
+    ("rules", "write", "read"),
+    [
+        (
+            erofs_file_contexts,
+            ("mkfs.erofs", "--file-contexts=/run/rules", "/run/image", "/mnt"),
+            ("fsck.erofs", "--extract=/tmp/out", "--xattrs", "/run/image"),
+        ),
+        (
+            squashfs_attributes,
+            ("mksquashfs", "/mnt", "/run/image", "-noappend", "-quiet", "-no-progress", "-pf", "/run/rules"),
+            ("unsquashfs", "-quiet", "-no-progress", "-d", "/tmp/out", "/run/image"),
+        ),
+    ],
+)
+def test_other_writers_take_the_same_labels(
+    debian13: Built, tmp_path: Path, rules: Callable[[Labels], bytes], write: tuple[str, ...], read: tuple[str, ...]
+) -> None:
+    sandbox, layer, image = debian13.workshop.bare_sandbox(), tmp_path / "layer", tmp_path / "image"
+    sandbox.new_layer(layer)
+    names = ["a b/file", 'a b/"q\\.[1]+', "\udcc3(", "\N{LATIN SMALL LETTER E WITH ACUTE}"]
+    sandbox.edit(Tree(upper=layer), [*(WriteFile(name, b"1") for name in names), MakeSymlink("link", "nowhere")])
+    tree = Tree((layer,))
+    job = Job(debian13.root, ("ln", "/mnt/a b/file", "/mnt/zz"), (MountedTree(Tree(upper=layer), "/mnt"),))
+    assert sandbox.run(job).status == 0
+    entries = sandbox.listing(tree)
+    number = {entry.first: f"u:r:t{i}_t:s0".encode() for i, entry in enumerate(entries)}
+    labels = Labels(tuple(Xattr(e.path, "security.selinux", number[e.first] + b"\0") for e in entries))
+    (tmp_path / "rules").write_bytes(rules(labels))
+    sandbox.new_file(image, 0)
+    mounts = (Bind(image, "/run/image", read_only=False), Bind(tmp_path / "rules", "/run/rules"))
+    done = sandbox.run(Job(debian13.root, write, (*mounts, MountedTree(tree, "/mnt"))))
+    assert done.status == 0, done.output
+    script = f"{shlex.join(read)} >&2 && exec python3 -c {shlex.quote(SAY)} /tmp/out"
+    lines: list[str] = []
+    done = sandbox.run(Job(debian13.root, ("sh", "-c", script), mounts), lines.append)
+    assert done.status == 0, lines
+    pairs = (re.fullmatch(r"(b'.*'|b\".*\") (b'.*')", line) for line in lines)
+    found = {ast.literal_eval(pair[1]): ast.literal_eval(pair[2]) for pair in pairs if pair}
+    assert found == {label.path.encode("utf-8", "surrogateescape"): label.value.rstrip(b"\0") for label in labels.tree}
+    sandbox.own(image)
+    sandbox.remove([layer])
 
 
 @pytest.mark.boot

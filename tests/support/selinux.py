@@ -53,6 +53,14 @@ DEBIAN12 = Selinux(
     "default",
     "security=selinux",
 )
+# The programs that write other root filesystems, too, and Python to look into these with.
+DEBIAN13 = Selinux(
+    "debian",
+    "debian13",
+    (*DEBIAN12.packages, "erofs-utils", "squashfs-tools", "python3-minimal"),
+    "default",
+    "security=selinux",
+)
 AZL3 = Selinux(
     "azure-linux",
     "azl3",
