@@ -15,6 +15,7 @@ from os_image_composer.chroot.sandbox import Sandbox
 from os_image_composer.chroot.services import Packages, Services
 from os_image_composer.chroot.tree import Xattr
 from os_image_composer.errors import StepError
+from os_image_composer.image.kernel import KernelChoice
 from os_image_composer.image.label_files import erofs_file_contexts, squashfs_attributes
 from os_image_composer.image.selinux import ComputeLabels, Labels, Selinux, config_text, set_selinux
 
@@ -101,7 +102,7 @@ def computed(sandbox: Sandbox, place: Path, lower: tuple[Path, ...]) -> Labels:
     results = [Result("", Kind.TREE, "", path) for path in lower]
     services = Services(sandbox, cast(Packages, None), {}, {}, SystemClock())
     work = Work(services, tuple(("lower", result) for result in results), output, scratch, lambda line: None)
-    ComputeLabels("boot/vmlinuz-*", "usr/lib/modules", None).run(work)
+    ComputeLabels(KernelChoice("boot/vmlinuz-*", "usr/lib/modules", None, every=True)).run(work)
     return Labels.read(output)
 
 
@@ -160,9 +161,11 @@ def test_rule_that_is_none_fails_the_build_with_its_place(sandbox: Sandbox, laye
     assert "/etc/selinux/mine/contexts/files/file_contexts.local:2: " in (caught.value.cause or "")
 
 
-@pytest.mark.parametrize("path", ["/boot/config-6.1", "/usr/lib/modules/6.1/config"])
+@pytest.mark.parametrize("path", ["/boot/config-6.1", "/usr/lib/modules/6.1/config", "/boot/config-6.0"])
 def test_kernel_without_selinux_fails_the_build(sandbox: Sandbox, layer: MakeLayer, place: Path, path: str) -> None:
-    files = {**root(), path: b"CONFIG_SECURITY_SELINUX_DEVELOP=y\n# CONFIG_SECURITY_SELINUX is not set\n"}
+    older = {path.replace("6.1", "6.0"): b"" for path in KERNEL}
+    without = {path: b"CONFIG_SECURITY_SELINUX_DEVELOP=y\n# CONFIG_SECURITY_SELINUX is not set\n"}
+    files = {**root(), **older, **without}
     with pytest.raises(StepError) as caught:
         computed(sandbox, place, (layer("lower", files),))
     assert (caught.value.reference, caught.value.key) == ("kernel-without-selinux", "systemConfig.selinux")

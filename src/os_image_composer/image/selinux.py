@@ -22,7 +22,7 @@ from os_image_composer.chroot.tree import Entry, Xattr
 from os_image_composer.errors import StepError
 from os_image_composer.formats.file_contexts import ALIASES, LOCAL_ALIASES, RULES, FileContexts
 from os_image_composer.formats.window import FormatError
-from os_image_composer.image.kernel import find_kernel
+from os_image_composer.image.kernel import KernelChoice
 
 ATTRIBUTE = "security.selinux"
 KEY = "systemConfig.selinux"
@@ -54,8 +54,8 @@ class Selinux:
 
 @dataclass(frozen=True)
 class ComputeLabels:
-    """The label of everything in the root `lower`, for what writes it. `kernel`, `modules` and `kernel_version` say
-    which kernel the image boots, as for the UKI: it must have SELinux.
+    """The label of everything in the root `lower`, for what writes it. `kernels` are those that boot: each must have
+    SELinux.
 
     LABELS: path without leading slash and label, each ended by NUL, in the order of the tree; the root is the empty
     path. What the policy leaves without a label is not in it. LOST_AND_FOUND: the label of that folder, which mke2fs
@@ -65,13 +65,12 @@ class ComputeLabels:
     version: ClassVar[int] = 1
     result: ClassVar[Kind] = Kind.FILES
 
-    kernel: str
-    modules: str
-    kernel_version: str | None
+    kernels: KernelChoice
 
     def run(self, work: Work[Services]) -> None:
         sandbox, tree = work.services.sandbox, Tree(work.all("lower"))
-        self._check_kernel(sandbox, tree)
+        for kernel in self.kernels.find(sandbox, tree):
+            _check_kernel(sandbox, tree, kernel.release)
         policy = _configured_policy(sandbox, tree)
         contexts = _contexts(sandbox, tree, policy)
         entries = sandbox.listing(tree)
@@ -81,20 +80,6 @@ class ComputeLabels:
         made = contexts.label(b"/" + LOST_AND_FOUND.encode(), stat.S_IFDIR)
         if made is not None and all(entry.path != LOST_AND_FOUND for entry in entries):
             (work.output / LOST_AND_FOUND).write_bytes(made)
-
-    def _check_kernel(self, sandbox: Sandbox, tree: Tree) -> None:
-        """Raises StepError where the kernel's configuration is there and says that it lacks SELinux."""
-        release = find_kernel(sandbox, tree, self.kernel, self.modules, self.kernel_version).release
-        found = sandbox.read(tree, [path.format(release) for path in _KERNEL_CONFIGS])
-        for path, text in found.items():
-            if b"\nCONFIG_SECURITY_SELINUX=y\n" not in b"\n" + text:
-                raise StepError(
-                    "kernel-without-selinux",
-                    f"kernel {release} has no SELinux",
-                    cause=f"/{path} does not say CONFIG_SECURITY_SELINUX=y",
-                    hint="name another kernel in systemConfig.kernel.packages",
-                    key=KEY,
-                )
 
 
 def set_selinux(sandbox: Sandbox, tree: Tree, selinux: Selinux) -> None:
@@ -143,6 +128,20 @@ class Labels:
 
 def _attribute(path: bytes, label: bytes) -> Xattr:
     return Xattr(path.decode("utf-8", "surrogateescape"), ATTRIBUTE, label + b"\0")
+
+
+def _check_kernel(sandbox: Sandbox, tree: Tree, release: str) -> None:
+    """Raises StepError where the kernel's configuration is there and says that it lacks SELinux."""
+    found = sandbox.read(tree, [path.format(release) for path in _KERNEL_CONFIGS])
+    for path, text in found.items():
+        if b"\nCONFIG_SECURITY_SELINUX=y\n" not in b"\n" + text:
+            raise StepError(
+                "kernel-without-selinux",
+                f"kernel {release} has no SELinux",
+                cause=f"/{path} does not say CONFIG_SECURITY_SELINUX=y",
+                hint="name another kernel in systemConfig.kernel.packages",
+                key=KEY,
+            )
 
 
 def _labels(contexts: FileContexts, entries: Sequence[Entry]) -> tuple[list[tuple[bytes, bytes]], list[str]]:

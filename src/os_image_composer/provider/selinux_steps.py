@@ -9,6 +9,7 @@ from os_image_composer.chroot.installer import all_of
 from os_image_composer.config.distribution import Distribution
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.image.selinux import ComputeLabels, Selinux
+from os_image_composer.provider.boot_steps import kernel_choice
 
 
 def switched(spec: ImageSpec, distribution: Distribution) -> ImageSpec:
@@ -32,8 +33,7 @@ def label_steps(spec: ImageSpec, distribution: Distribution, root: list[Step]) -
     selinux = asked(spec, distribution)
     if selinux is None or not selinux.labels:
         return []
-    boot = distribution.boot
-    return [Step("labels", ComputeLabels(boot.kernel, boot.modules, spec.kernel.version), all_of("lower", root))]
+    return [Step("labels", ComputeLabels(kernel_choice(spec, distribution.boot)), all_of("lower", root))]
 
 
 def labelled(steps: list[Step]) -> tuple[Input, ...]:

@@ -17,10 +17,10 @@ from os_image_composer.image.layout import DiskLayout, bare, fstab, lay_out
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
-from os_image_composer.image.uki import MakeUki
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
 from os_image_composer.provider.selinux_steps import asked, label_steps, labelled, switched
 
 BILL = "sbom"  # the step whose result is published beside the image as well
@@ -47,16 +47,16 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     configured = _configured(spec, lock, distribution, extras, layout, layers)
     projected = _projected(distribution, layers, configured)
     initrd = _initrd(spec, lock, distribution, layers, projected)
-    boot = _boot(spec, lock, distribution, layout, layers, initrd, tools)
+    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools)
     licences, bill = _bill(spec, lock, distribution, layers, configured)
-    root = [*layers, configured, bill]
+    root = [*layers, configured, bill, *boot.layers]
     labels = label_steps(spec, distribution, root)
     disk = Step(
         "disk",
         WriteDisk(bare(layout), lock.source_date_epoch),
-        (*all_of("lower", root), *labelled(labels), Input("boot", boot.name), Input("tools", tools.name)),
+        (*all_of("lower", root), *labelled(labels), Input("boot", boot.files.name), Input("tools", tools.name)),
     )
-    return [tools, *installed.steps, configured, projected, initrd, boot, licences, bill, *labels, disk]
+    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, licences, bill, *labels, disk]
 
 
 def _configured(
@@ -105,37 +105,11 @@ def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: lis
     action = MakeInitrd(
         argv=_initrd_argv(spec, distribution),
         environment=_surroundings(lock, distribution).environment,
-        kernel=distribution.boot.kernel,
-        modules=distribution.boot.modules,
-        kernel_version=spec.kernel.version,
+        kernels=kernel_choice(spec, distribution.boot),
         source_date_epoch=lock.source_date_epoch,
         dated_by=distribution.initrd.dated_by,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
-
-
-def _boot(
-    spec: ImageSpec,
-    lock: Lock,
-    distribution: Distribution,
-    layout: DiskLayout,
-    layers: list[Step],
-    initrd: Step,
-    tools: Step,
-) -> Step:
-    boot = distribution.boot
-    action = MakeUki(
-        name=f"{spec.name}.efi",
-        cmdline=f"root=UUID={layout.root.filesystem_uuid} rw {spec.kernel.cmdline}".strip(),
-        kernel=boot.kernel,
-        modules=boot.modules,
-        kernel_version=spec.kernel.version,
-        stub=boot.stub,
-        loader=boot.loader,
-        removable_path=boot.removable_path,
-        source_date_epoch=lock.source_date_epoch,
-    )
-    return Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name), Input("tools", tools.name)))
 
 
 def _bill(
