@@ -51,6 +51,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "cloud-init": (),
     "cloud-utils-growpart": (),
     "createrepo_c": (),
+    "libselinux-utils": ("selinux-utils",),
     "kernel-drivers-gpu": ("kernel",),
     "grub2": ("grub-common",),
     "grub2-pc": ("grub2", "grub-pc-bin"),
