@@ -17,8 +17,8 @@ from support.fuzz_targets import Workplace, harmless, targets
 
 NAMES = (
     "archive", "bundle", "credentials", "inrelease", "keyring", "labels", "lock", "manifest", "members", "packages",
-    "paragraph", "pe", "relations", "release", "repomd", "rpm", "rpmdb", "settings", "signatures", "size", "sources", "template",
-    "tools", "uefi-keys", "verity", "version", "volume",
+    "paragraph", "pe", "relations", "release", "repomd", "rpm", "rpmdb", "settings", "signatures", "size", "sources",
+    "template", "tools", "uefi-keys", "verity", "version", "volume",
 )  # fmt: skip
 # The input of each fault that fuzzing or a review found.
 FOUND = {
