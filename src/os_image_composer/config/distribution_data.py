@@ -21,9 +21,14 @@ from os_image_composer.config.distribution import (
     BootData,
     Distribution,
     FirstBootFile,
+    GrubData,
+    GrubPlatform,
     ImageTools,
     InitrdData,
+    PackagedFile,
     RepositoryData,
+    SelinuxData,
+    VendorChain,
 )
 from os_image_composer.config.findings import check, failure
 from os_image_composer.config.merge import merge_mappings
@@ -61,6 +66,7 @@ Word = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._+/-]*", "a
 Program = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a program's name, no path"))]
 Variable = Annotated[str, AfterValidator(pattern(r"[A-Z_][A-Z0-9_]*", "an environment variable's name"))]
 Glob = Annotated[str, AfterValidator(_relative_glob)]
+KernelWord = Annotated[str, AfterValidator(pattern(r"[a-z_]+=[A-Za-z0-9_,]+", "a word such as selinux=1"))]
 AbsolutePath = Annotated[str, AfterValidator(pattern(r"/.+", "an absolute path"))]
 Url = Annotated[str, AfterValidator(pattern(r"(https?|file)://[^@\s]+", "http, https or file, no credentials"))]
 
@@ -105,12 +111,41 @@ class _Initrd(_Section):
     dated_by: list[Glob] = []
 
 
+class _PackagedFile(_Section):
+    path: Glob
+    package: Word
+
+
+class _GrubPlatform(_Section):
+    format: Word
+    modules: _PackagedFile
+    sbat: _PackagedFile | None = None
+
+
+class _Grub(_Section):
+    mkimage: _PackagedFile
+    efi: _GrubPlatform | None = None
+    bios: _GrubPlatform | None = None
+
+
+class _VendorChain(_Section):
+    shim: _PackagedFile
+    loader: _PackagedFile
+    key_manager: _PackagedFile
+    loader_path: Glob
+    key_manager_path: Glob
+    config: Glob
+
+
 class _Boot(_Section):
     kernel: Glob
     modules: Glob
     stub: Glob
     loader: Glob
     removable_path: Glob
+    bless: _PackagedFile | None = None
+    grub: _Grub | None = None
+    vendor: _VendorChain | None = None
 
 
 class _Architecture(_Section):
@@ -124,6 +159,12 @@ class _FirstBootFile(_Section):
     content: str
 
 
+class _Selinux(_Section):
+    packages: list[Word] = []
+    on: list[KernelWord] = list(SelinuxData.on)
+    off: list[KernelWord] = list(SelinuxData.off)
+
+
 class _Distribution(_Section):
     family: Word
     release_version: str
@@ -134,6 +175,7 @@ class _Distribution(_Section):
     leftovers: list[Glob]
     first_boot: list[_FirstBootFile]
     purl_namespace: Word | None = None
+    selinux: _Selinux = _Selinux()
     architectures: dict[Word, _Architecture]
 
 
@@ -168,11 +210,12 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
             tuple(common.initrd.configuration),
             tuple(common.initrd.dated_by),
         ),
-        boot=BootData(**dict(machine.boot)),
+        boot=_boot(machine.boot),
         sudo_group=common.sudo_group,
         leftovers=tuple(common.leftovers),
         first_boot=tuple(FirstBootFile(file.when, file.path, file.content) for file in common.first_boot),
         purl_namespace=common.purl_namespace,
+        selinux=SelinuxData(tuple(common.selinux.packages), tuple(common.selinux.on), tuple(common.selinux.off)),
     )
 
 
@@ -214,6 +257,43 @@ def _repository(item: _Repository) -> RepositoryData:
         signed_packages=item.signed_packages,
         enabled=item.enabled,
     )
+
+
+def _boot(found: _Boot) -> BootData:
+    return BootData(
+        kernel=found.kernel,
+        modules=found.modules,
+        stub=found.stub,
+        loader=found.loader,
+        removable_path=found.removable_path,
+        bless=_file(found.bless) if found.bless else None,
+        grub=_grub(found.grub) if found.grub else None,
+        vendor=_vendor(found.vendor) if found.vendor else None,
+    )
+
+
+def _grub(found: _Grub) -> GrubData:
+    efi, bios = (_platform(p) if p else None for p in (found.efi, found.bios))
+    return GrubData(_file(found.mkimage), efi, bios)
+
+
+def _platform(found: _GrubPlatform) -> GrubPlatform:
+    return GrubPlatform(found.format, _file(found.modules), _file(found.sbat) if found.sbat else None)
+
+
+def _vendor(found: _VendorChain) -> VendorChain:
+    return VendorChain(
+        shim=_file(found.shim),
+        loader=_file(found.loader),
+        key_manager=_file(found.key_manager),
+        loader_path=found.loader_path,
+        key_manager_path=found.key_manager_path,
+        config=found.config,
+    )
+
+
+def _file(found: _PackagedFile) -> PackagedFile:
+    return PackagedFile(found.path, found.package)
 
 
 def _distributions(data: Path) -> tuple[str, ...]:

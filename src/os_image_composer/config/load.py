@@ -9,12 +9,15 @@ from pathlib import Path
 
 from os_image_composer.config import spec
 from os_image_composer.config.artifacts import check_artifacts
+from os_image_composer.config.boot_rules import check_boot
 from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.findings import Location, check, failure, key_path, where
 from os_image_composer.config.folders import faults_in_folder
 from os_image_composer.config.layout import check_layout
 from os_image_composer.config.merge import merge_templates, origins
 from os_image_composer.config.nearest import allowed_values, did_you_mean
+from os_image_composer.config.secure_boot import check_secure_boot
+from os_image_composer.config.selinux import contradictions
 from os_image_composer.config.template import DiskTemplate, ImageTemplate
 from os_image_composer.config.to_spec import image_spec, local_file
 from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode, read_yaml
@@ -86,7 +89,16 @@ def _check(template: Path, data: Path) -> _Checked:
     model, of_merge = check(merged, ImageTemplate)
     # What is wrong in one file is wrong in the merge too, but its key path there can have another number.
     said = {(finding.reference, finding.origin) for finding in findings}
-    of_whole = (*of_merge, *_missing(merged), *_files(merged), *_disk(merged), *_suites(merged, data))
+    of_whole = (
+        *of_merge,
+        *_missing(merged),
+        *_files(merged),
+        *_disk(merged),
+        *_boot(merged, data),
+        *_suites(merged, data),
+        *check_secure_boot(merged),
+        *_selinux(merged),
+    )
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
     return _Checked(chain, merged, model, _in_order(findings, template))
 
@@ -215,6 +227,12 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
     return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch))
 
 
+def _boot(merged: MappingNode, data: Path) -> Iterator[Finding]:
+    """What firmware, boot loader and kernel do not go together, or what the distribution has no packages for."""
+    os, dist, arch = (_text_at(merged, "target", key) or "" for key in ("os", "dist", "arch"))
+    yield from check_boot(merged, load_distribution(os, dist, arch, data).boot)
+
+
 def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
     """Suites that the distribution does not have."""
     asked = merged.get("packageRepositories")
@@ -229,3 +247,13 @@ def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
         if codename is not None and codename not in known:
             origin = where(asked, (index, "codename"))
             yield Finding("unknown-suite", f"there is no suite '{codename}'", origin, allowed_values(codename, known))
+
+
+def _selinux(merged: MappingNode) -> Iterator[Finding]:
+    """A kernel command line that says something else of SELinux than the key."""
+    mode, cmdline = (_text_at(merged, "systemConfig", *keys) for keys in (("selinux",), ("kernel", "cmdline")))
+    for word in contradictions(mode, cmdline or "") if mode else ():
+        origin = where(merged, ("systemConfig", "kernel", "cmdline"))
+        message = f"'{word}' contradicts 'systemConfig.selinux: {mode}'"
+        hint = "remove the word: the build adds what the mode needs"
+        yield Finding("selinux-contradiction", message, origin, hint)

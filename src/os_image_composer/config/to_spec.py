@@ -7,7 +7,9 @@ from pathlib import Path
 
 from os_image_composer.config import rules, spec
 from os_image_composer.config.artifacts import artifact
+from os_image_composer.config.boot_rules import loader_name, makes_uki
 from os_image_composer.config.folders import files_in_folder
+from os_image_composer.config.secure_boot import secure_boot_spec
 from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate
 from os_image_composer.config.template_accounts import UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
@@ -45,6 +47,7 @@ def image_spec(
         groups=tuple(spec.Group(group.name, group.gid) for group in system.groups),
         network=_network(system.network),
         services=_services(system.services),
+        selinux=system.selinux,
         additional_files=files,
         configurations=tuple(
             spec.Configuration(entry.cmd, origins.get(f"systemConfig.configurations[{index}].cmd"))
@@ -53,6 +56,7 @@ def image_spec(
         suites=tuple(
             spec.RequestedSuite(repository.codename, repository.priority) for repository in model.package_repositories
         ),
+        secure_boot=secure_boot_spec(system.secure_boot, system.immutability, origins),
         origins={**origins, **_package_places(chain)},
     )
 
@@ -89,7 +93,16 @@ def _disk(disk: DiskTemplate) -> spec.Disk:
 
 def _bootloader(system: SystemTemplate) -> spec.Bootloader:
     loader = system.bootloader
-    return spec.Bootloader((loader and loader.boot_type) or "", (loader and loader.provider) or "")
+    if loader is None:
+        raise ValueError("the template was not checked")
+    return spec.Bootloader(
+        boot_type=loader.boot_type or "",
+        provider=loader_name(loader.provider),
+        timeout=loader.timeout or 0,
+        tries=loader.tries,
+        kernels=loader.kernels or "default",
+        chain=loader.chain or "own",
+    )
 
 
 def _kernel(system: SystemTemplate) -> spec.Kernel:
@@ -101,8 +114,7 @@ def _kernel(system: SystemTemplate) -> spec.Kernel:
         cmdline=(kernel.cmdline or "").strip(),
         packages=tuple(kernel.packages or ()),
         extra_modules=tuple((kernel.enable_extra_modules or "").split()),
-        # systemd-boot always gets a UKI, also when the key is left out.
-        uki=True,
+        uki=makes_uki(kernel.uki, loader_name(system.bootloader.provider if system.bootloader else None)),
     )
 
 

@@ -55,6 +55,10 @@ class DiskLayout:
     def esp(self) -> PlacedPartition:
         return next(p for p in self.partitions if p.type_guid == type_guid("esp"))
 
+    def of_type(self, name: str) -> PlacedPartition | None:
+        """The first partition of a type, by the type's name; a disk for a BIOS need not have an `esp`."""
+        return next((p for p in self.partitions if p.type_guid == type_guid(name)), None)
+
 
 def bare(layout: DiskLayout) -> DiskLayout:
     """What of the layout reaches the disk itself: how a running system mounts it stands in fstab, which is a file."""

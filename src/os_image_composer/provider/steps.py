@@ -12,18 +12,23 @@ from os_image_composer.config.distribution import Distribution
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.image.accounts import Account, AccountGroup
 from os_image_composer.image.disk import WriteDisk
+from os_image_composer.image.enrolment import MakeEnrolment
 from os_image_composer.image.initrd import MakeInitrd
 from os_image_composer.image.layout import DiskLayout, bare, fstab, lay_out
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
-from os_image_composer.image.uki import MakeUki
+from os_image_composer.image.sign_boot import SignBoot
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+from os_image_composer.provider.boot_keys import BootCertificates
+from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
 from os_image_composer.provider.pack_steps import DISK, pack_steps
+from os_image_composer.provider.selinux_steps import asked, label_steps, labelled, switched
 
 BILL = "sbom"  # the step whose result is published beside the image as well
+ENROLMENT = "enrolment"  # the same, where there are keys to enrol
 
 # It configures the interfaces for both backends: netplan writes its files for it.
 NETWORK_SERVICE = "systemd-networkd.service"
@@ -31,15 +36,16 @@ NETWORK_SERVICE = "systemd-networkd.service"
 
 @dataclass(frozen=True)
 class Extras:
-    """What the plan needs beside spec and lock: users and files by digest, secrets and paths left out."""
+    """What the plan needs beside spec and lock: users, files and keys by digest, secrets and paths left out."""
 
     accounts: tuple[Account, ...]
     files: tuple[PlacedFile, ...]
+    boot_certificates: BootCertificates | None = None
 
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
     """Every step from locked packages to what is published, inputs before what uses them."""
-    layout = lay_out(spec, lock.seed)
+    spec, layout = switched(spec, distribution), lay_out(spec, lock.seed)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     surroundings = _surroundings(lock, distribution)
     installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
@@ -47,16 +53,21 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     configured = _configured(spec, lock, distribution, extras, layout, layers)
     projected = _projected(distribution, layers, configured)
     initrd = _initrd(spec, lock, distribution, layers, projected)
-    boot = _boot(spec, lock, distribution, layout, layers, initrd, tools)
+    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools)
+    signed = _signed(spec, lock, boot.files, extras)
+    bootable = signed[-1] if signed else boot.files
     licences, bill = _bill(spec, lock, distribution, layers, configured)
-    tree = all_of("lower", [*layers, configured, bill])
+    root = [*layers, configured, bill, *boot.layers]
+    labels = label_steps(spec, distribution, root)
+    tree = (*all_of("lower", root), *labelled(labels))
     disk = Step(
         DISK,
         WriteDisk(bare(layout), lock.source_date_epoch),
-        (*tree, Input("boot", boot.name), Input("tools", tools.name)),
+        (*tree, Input("boot", bootable.name), Input("tools", tools.name)),
     )
     packed = pack_steps(spec, lock, disk, tree)
-    return [tools, *installed.steps, configured, projected, initrd, boot, licences, bill, disk, *packed]
+    before = [tools, *installed.steps, configured, projected, initrd, *boot.steps, *signed, licences, bill, *labels]
+    return [*before, disk, *packed]
 
 
 def _configured(
@@ -75,6 +86,7 @@ def _configured(
         accounts=extras.accounts,
         network=spec.network,
         commands=tuple(c.cmd for c in spec.configurations),
+        selinux=asked(spec, distribution),
         units=_units(spec),
         leftovers=distribution.leftovers,
         first_boot=distribution.first_boot,
@@ -104,37 +116,23 @@ def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: lis
     action = MakeInitrd(
         argv=_initrd_argv(spec, distribution),
         environment=_surroundings(lock, distribution).environment,
-        kernel=distribution.boot.kernel,
-        modules=distribution.boot.modules,
-        kernel_version=spec.kernel.version,
+        kernels=kernel_choice(spec, distribution.boot),
         source_date_epoch=lock.source_date_epoch,
         dated_by=distribution.initrd.dated_by,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
 
 
-def _boot(
-    spec: ImageSpec,
-    lock: Lock,
-    distribution: Distribution,
-    layout: DiskLayout,
-    layers: list[Step],
-    initrd: Step,
-    tools: Step,
-) -> Step:
-    boot = distribution.boot
-    action = MakeUki(
-        name=f"{spec.name}.efi",
-        cmdline=f"root=UUID={layout.root.filesystem_uuid} rw {spec.kernel.cmdline}".strip(),
-        kernel=boot.kernel,
-        modules=boot.modules,
-        kernel_version=spec.kernel.version,
-        stub=boot.stub,
-        loader=boot.loader,
-        removable_path=boot.removable_path,
-        source_date_epoch=lock.source_date_epoch,
-    )
-    return Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name), Input("tools", tools.name)))
+def _signed(spec: ImageSpec, lock: Lock, boot: Step, extras: Extras) -> list[Step]:
+    """What is enrolled, and the boot step's files signed; nothing where the template names no keys."""
+    said, certificates = spec.secure_boot, extras.boot_certificates
+    if said is None or certificates is None:
+        return []
+    trusted = tuple(c.sha256 for c in certificates.trusted)
+    digests = (certificates.pk.sha256, certificates.kek.sha256, certificates.db.sha256)
+    enrolment = Step(ENROLMENT, MakeEnrolment(*digests, trusted, lock.source_date_epoch))
+    inputs = (Input("boot", boot.name), *((Input(ENROLMENT, enrolment.name),) if said.enroll != "manual" else ()))
+    return [enrolment, Step("sign-boot", SignBoot(certificates.db.sha256, said.enroll), inputs)]
 
 
 def _bill(
