@@ -56,7 +56,8 @@ def test_the_script_knows_whether_the_page_is_up_to_date() -> None:
         ("packageRepositories", True, None),
         ("systemConfig.immutability", False, "{enabled: false}"),
         ("systemConfig.kernel.uki", True, None),
-        ("disk.artifacts[].compression", False, None),
+        ("disk.artifacts[].compression", True, None),
+        ("disk.partitions[].index", False, None),
     ],
 )
 def test_the_reference_says_what_is_built(path: str, built: bool, nothing: str | None) -> None:

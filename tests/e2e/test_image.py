@@ -93,8 +93,8 @@ def test_manifest_tells_the_image_and_its_packages(built: Workshop) -> None:
     image = built.image()
     manifest = json.loads(image.with_name("debian13-minimal-1.0.manifest.json").read_text())
     with image.open("rb") as stream:
-        assert manifest["image"]["sha256"] == hashlib.file_digest(stream, "sha256").hexdigest()
-    assert manifest["image"]["size"] == image.stat().st_size
+        assert manifest["artifacts"][0]["sha256"] == hashlib.file_digest(stream, "sha256").hexdigest()
+    assert manifest["artifacts"][0]["size"] == image.stat().st_size
     tree = Tree(built.layers("essential", "packages:default", "packages:template"))
     query = ("dpkg-query", "-W", "-f", "${Package} ${Version}\n")
     installed = built.sandbox().run(Job(tree, query)).output.decode().splitlines()

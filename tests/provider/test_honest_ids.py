@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -20,10 +21,18 @@ from os_image_composer.build.execute import forecast
 from os_image_composer.build.plan import Plan, PlannedStep, make_plan
 from os_image_composer.build.shelf import Shelf
 from os_image_composer.build.store import Store
-from os_image_composer.config.distribution import BootData, Distribution, FirstBootFile, ImageTools, InitrdData
+from os_image_composer.config.distribution import (
+    BootData,
+    Distribution,
+    FirstBootFile,
+    ImageTools,
+    InitrdData,
+    SelinuxData,
+)
 from os_image_composer.config.reference import Shape, sections
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
+from support.boot_keys import KeyFolder
 from support.deb_repository import deb
 from support.planning import ChangeLock, filled, planned
 from support.small_archive import small_archive
@@ -31,22 +40,33 @@ from support.small_data import Described
 from support.step_sources import PACKAGE, step_files
 
 # What starts from a step's result, directly or not.
-_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", "disk"}
+_DISK = {"block-map", "pack:vmdk", "pack:vmdk.gz"}
+_TREE = {"labels", "disk", "pack:tar", *_DISK}
+_SIGNED = {"sign-boot", "disk", *_DISK}
+_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", *_SIGNED, *_TREE}
 _LAYERED = {"os-configuration", "licences", *_CONFIGURED}
 AFTER = {
     "deb": {
-        "image-tools": {"boot", "disk"},
+        "image-tools": {"boot", *_SIGNED},
         "essential": {"chroot-environment", "packages:default", "packages:template", *_LAYERED},
         "chroot-environment": {"packages:default", "packages:template", *_LAYERED},
         "packages:default": {"packages:template", *_LAYERED},
         "packages:template": _LAYERED,
         "os-configuration": _CONFIGURED,
-        "initrd-configuration": {"initrd", "boot", "disk"},
-        "initrd": {"boot", "disk"},
-        "boot": {"disk"},
-        "licences": {"sbom", "disk"},
-        "sbom": {"disk"},
-        "disk": set[str](),
+        "initrd-configuration": {"initrd", "boot", *_SIGNED},
+        "initrd": {"boot", *_SIGNED},
+        "boot": _SIGNED,
+        "enrolment": _SIGNED,
+        "sign-boot": {"disk", *_DISK},
+        "licences": {"sbom", *_TREE},
+        "sbom": _TREE,
+        "labels": _TREE - {"labels"},
+        "disk": _DISK,
+        "block-map": set[str](),
+        "format-tools": {"pack:vmdk", "pack:vmdk.gz", "pack:tar"},
+        "pack:vmdk": {"pack:vmdk.gz"},
+        "pack:vmdk.gz": set[str](),
+        "pack:tar": set[str](),
     },
 }
 AFTER["rpm"] = {
@@ -56,7 +76,7 @@ AFTER["rpm"] = {
 
 NOTHING = ""
 PACKAGES = "essential chroot-environment packages:default packages:template"
-DATED = f"{PACKAGES} os-configuration initrd boot sbom disk"
+DATED = f"{PACKAGES} os-configuration initrd boot enrolment sbom disk pack:tar"
 HASH = "$6$saltsaltsaltsalt$" + "x" * 86
 KEYS = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + letter * 43 for letter in "AB")
 KEY, OTHER_KEY = KEYS
@@ -70,7 +90,7 @@ disk:
   name: own
   size: 2GiB
   partitionTableType: gpt
-  artifacts: [{{type: raw}}]
+  artifacts: [{{type: raw, bmap: true}}, {{type: vmdk, compression: gz}}, {{type: tar}}]
   partitions:
     - {{id: esp, name: esp, type: esp, fsType: fat32, fsLabel: ESP, start: 1MiB, end: 257MiB,
        mountPoint: /boot/efi, mountOptions: umask=0077, flags: [esp]}}
@@ -92,6 +112,13 @@ systemConfig:
     enableExtraModules: dummy
     packages: [linux-image-amd64]
   packages: [htop, jq]
+  secureBoot:
+    key: keys/db.key
+    certificate: keys/db.pem
+    kek: {{key: keys/KEK.key, certificate: keys/KEK.pem}}
+    pk: {{key: keys/PK.key, certificate: keys/PK.pem}}
+    trusted: [keys/db.pem]
+    enroll: force
   groups:
     - {{name: tele, gid: 900}}
     - {{name: plain}}
@@ -116,6 +143,7 @@ systemConfig:
         addresses: [192.0.2.10/24]
         routes: [{{to: default, via: 192.0.2.1}}]
         nameservers: [192.0.2.2]
+  selinux: enforcing
   services: {{enable: [one.service], disable: [two.timer], mask: [three.socket]}}
   additionalFiles:
     - {{local: files/motd, final: /etc/motd, mode: "0600", owner: ann, group: tele}}
@@ -217,11 +245,15 @@ def copied(folder: Path) -> None:
 
 
 CONF = "os-configuration"
-GRUB = (("provider: systemd-boot", "provider: grub"),)
+ARTIFACTS = "  artifacts: [{type: raw, bmap: true}, {type: vmdk, compression: gz}, {type: tar}]\n"
+SECURE_BOOT = TEMPLATE[TEMPLATE.index("  secureBoot:\n") : TEMPLATE.index("  groups:\n")]
+UNSIGNED = (SECURE_BOOT, "")
+GRUB = (("provider: systemd-boot", "provider: grub"), UNSIGNED)
 COUNTED = (("provider: systemd-boot", "provider: systemd-boot, tries: 3"),)
-VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"),)
+VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"), UNSIGNED)
 WITH_BIOS = (("\nsystemConfig:", "\n    - {id: bios, type: bios, start: 1600MiB, end: 1610MiB}\nsystemConfig:"),)
-LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS)
+LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS, UNSIGNED)
+OPENED = "passphraseFile: keys/image.key\n"  # a file that only its owner can read, as any
 PLAIN_PASSWORD = ((f'"{HASH}"', "hush-hush-4"),)
 # Each begins with the key that it is about.
 TEMPLATE_ROWS = {
@@ -229,14 +261,24 @@ TEMPLATE_ROWS = {
     "metadata.use_cases": Change(NOTHING, "[tests]", "[tests, more]"),
     "metadata.keywords": Change(NOTHING, "[one]", "[one, two]"),
     # UUIDs follow from the name: in fstab, on the command line, on the disk.
-    "image.name": Change(f"{CONF} boot sbom disk", "name: small,", "name: other,"),
-    "image.version": Change("sbom", '"1.0"', '"1.1"'),
+    # A vmdk says its own name.
+    "image.name": Change(f"{CONF} boot sbom disk pack:vmdk", "name: small,", "name: other,"),
+    "image.version": Change("sbom pack:vmdk", '"1.0"', '"1.1"'),
     "disk.name": Change(NOTHING, "  name: own\n  size", "  name: another\n  size"),
     "disk.size": Change("disk", "2GiB", "3GiB"),
     "disk.size in another unit": Change(NOTHING, "2GiB", "2048MiB"),
     "disk.partitionTableType left out": Change(NOTHING, "  partitionTableType: gpt\n", ""),
-    "disk.artifacts left out": Change(NOTHING, "  artifacts: [{type: raw}]\n", ""),
-    "disk.artifacts[].type left out": Change(NOTHING, "{type: raw}", "{}"),
+    "disk.artifacts left out": Change(NOTHING, ARTIFACTS, ""),
+    "disk.artifacts in another order": Change(
+        NOTHING, "{type: vmdk, compression: gz}, {type: tar}", "{type: tar}, {type: vmdk, compression: gz}"
+    ),
+    "disk.artifacts[].type left out": Change(NOTHING, "{type: raw, bmap", "{bmap"),
+    "disk.artifacts[].type not published": Change(NOTHING, "{type: raw, bmap: true}, ", ""),
+    "disk.artifacts[].subformat": Change("pack:vmdk", "{type: vmdk,", "{type: vmdk, subformat: streamOptimized,"),
+    "disk.artifacts[].subformat said": Change(NOTHING, "{type: vmdk,", "{type: vmdk, subformat: monolithic,"),
+    "disk.artifacts[].compression": Change(NOTHING, "{type: vmdk, compression: gz}", "{type: vmdk}"),
+    "disk.artifacts[].compression by its other name": Change(NOTHING, "compression: gz}", "compression: gzip}"),
+    "disk.artifacts[].bmap": Change(NOTHING, ", bmap: true", ""),
     "disk.extendLastPartitionToFillDisk": Change(
         NOTHING, "  size: 2", "  extendLastPartitionToFillDisk: false\n  size: 2"
     ),
@@ -279,21 +321,21 @@ TEMPLATE_ROWS = {
     ),
     "systemConfig.weakDependencies left out (see the other family)": Change(NOTHING, "  weakDependencies: false\n", ""),
     "systemConfig.bootloader.bootType": Change(
-        "boot boot-files disk", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
+        "boot boot-files labels disk", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
     ),
-    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub"),
+    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub", first=(UNSIGNED,)),
     "systemConfig.bootloader.provider by its other name": Change(NOTHING, "grub}", "grub2}", first=GRUB),
     "systemConfig.bootloader.timeout": Change("boot", "systemd-boot}", "systemd-boot, timeout: 3}"),
     "systemConfig.bootloader.timeout of GRUB": Change("boot", "grub}", "grub, timeout: 3}", first=GRUB),
     "systemConfig.bootloader.timeout as it is": Change(NOTHING, "systemd-boot}", "systemd-boot, timeout: 0}"),
     "systemConfig.bootloader.tries": Change("boot", "systemd-boot}", "systemd-boot, tries: 3}"),
-    "systemConfig.bootloader.kernels": Change("initrd boot", "systemd-boot}", "systemd-boot, kernels: all}"),
+    "systemConfig.bootloader.kernels": Change("initrd boot labels", "systemd-boot}", "systemd-boot, kernels: all}"),
     "systemConfig.bootloader.kernels as it is": Change(NOTHING, "systemd-boot}", "systemd-boot, kernels: default}"),
     "systemConfig.bootloader.chain": Change("boot", "grub}", "grub, chain: vendor}", first=GRUB),
     "systemConfig.bootloader.chain as it is": Change(NOTHING, "grub}", "grub, chain: own}", first=GRUB),
     "systemConfig.bootloader.bootType left out": Change(NOTHING, "bootType: efi, ", ""),
     "systemConfig.bootloader.provider left out": Change(NOTHING, ", provider: systemd-boot", ""),
-    "systemConfig.kernel.version": Change("initrd boot", '"6.12"', '"6.11"'),
+    "systemConfig.kernel.version": Change("initrd boot labels", '"6.12"', '"6.11"'),
     "systemConfig.kernel.cmdline": Change("boot", "cmdline: quiet", "cmdline: debug"),
     "systemConfig.kernel.cmdline with blanks around it": Change(NOTHING, "cmdline: quiet", "cmdline: ' quiet '"),
     "systemConfig.kernel.enableExtraModules": Change("initrd", "Modules: dummy", "Modules: dummy loop"),
@@ -343,6 +385,41 @@ TEMPLATE_ROWS = {
     "systemConfig.network.interfaces[].routes[].via": Change(CONF, "via: 192.0.2.1", "via: 192.0.2.3"),
     "systemConfig.network.interfaces[].nameservers": Change(CONF, "[192.0.2.2]", "[192.0.2.4]"),
     "systemConfig.network.interfaces[].optional": Change(CONF, ", optional: true", ""),
+    "systemConfig.secureBoot.key in another file": Change(NOTHING, "key: keys/db.key", "key: ./keys/../keys/db.key"),
+    "systemConfig.secureBoot.certificate and its key": Change(
+        "enrolment sign-boot",
+        "key: keys/db.key\n    certificate: keys/db.pem",
+        "key: keys/image.key\n    certificate: keys/image.pem",
+    ),
+    "systemConfig.secureBoot.certificate in its other form": Change(
+        NOTHING, "    certificate: keys/db.pem", "    certificate: keys/db.der"
+    ),
+    "systemConfig.secureBoot.passphraseFile": Change(
+        NOTHING, "    key: keys/db.key", f"    {OPENED}    key: keys/db.key"
+    ),
+    "systemConfig.secureBoot.kek.key": Change(NOTHING, "key: keys/KEK.key", "key: ./keys/KEK.key"),
+    "systemConfig.secureBoot.kek.certificate and its key": Change(
+        "enrolment",
+        "{key: keys/KEK.key, certificate: keys/KEK.pem}",
+        "{key: keys/image.key, certificate: keys/image.pem}",
+    ),
+    "systemConfig.secureBoot.kek.passphraseFile": Change(
+        NOTHING, "{key: keys/KEK.key,", "{passphraseFile: keys/image.key, key: keys/KEK.key,"
+    ),
+    "systemConfig.secureBoot.kek left out": Change(
+        "enrolment", "    kek: {key: keys/KEK.key, certificate: keys/KEK.pem}\n", ""
+    ),
+    "systemConfig.secureBoot.pk.key": Change(NOTHING, "key: keys/PK.key", "key: ./keys/PK.key"),
+    "systemConfig.secureBoot.pk.certificate and its key": Change(
+        "enrolment",
+        "{key: keys/PK.key, certificate: keys/PK.pem}",
+        "{key: keys/image.key, certificate: keys/image.pem}",
+    ),
+    "systemConfig.secureBoot.pk.passphraseFile": Change(
+        NOTHING, "{key: keys/PK.key,", "{passphraseFile: keys/image.key, key: keys/PK.key,"
+    ),
+    "systemConfig.secureBoot.trusted": Change("enrolment", "trusted: [keys/db.pem]", "trusted: [keys/image.der]"),
+    "systemConfig.secureBoot.enroll": Change("sign-boot", "enroll: force", "enroll: if-safe"),
     "systemConfig.services.enable": Change(CONF, "[one.service]", "[one.service, four.service]"),
     "systemConfig.services.enable without suffix": Change(NOTHING, "[one.service]", "[one]"),
     "systemConfig.services.disable": Change(CONF, "[two.timer]", "[]"),
@@ -363,6 +440,7 @@ TEMPLATE_ROWS = {
     "systemConfig.additionalFiles[].owner": Change(CONF, "owner: ann", "owner: bob"),
     "systemConfig.additionalFiles[].group": Change(CONF, ", group: tele", ", group: plain"),
     "systemConfig.additionalFiles[].stage": Change(NOTHING, "/etc/plain}", '/etc/plain, stage: ""}'),
+    "systemConfig.selinux": Change(CONF, "selinux: enforcing", "selinux: permissive"),
     "systemConfig.configurations[].cmd": Change(CONF, "echo two", "echo three"),
     "systemConfig.configurations in another order": Change(
         CONF, "    - cmd: echo one\n    - cmd: echo two\n", "    - cmd: echo two\n    - cmd: echo one\n"
@@ -414,8 +492,8 @@ DATA_ROWS = {
     "initrd.extra_modules_option": Change("initrd", "--add-drivers", "--force-drivers", COMMON),
     "initrd.configuration": Change("initrd-configuration", "    - etc/crypttab\n", "", COMMON),
     "initrd.dated_by": Change("initrd", "dracut-functions.sh]", "dracut-init.sh]", COMMON),
-    "boot.kernel": Change("initrd boot", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
-    "boot.modules": Change("initrd boot", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
+    "boot.kernel": Change("initrd boot labels", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
+    "boot.modules": Change("initrd boot labels", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
     "boot.loader": Change("boot", "systemd-bootx64.efi", "otherx64.efi", COMMON),
     "boot.removable_path": Change("boot", "BOOT/BOOTX64.EFI", "BOOT/bootx64.efi", COMMON),
@@ -425,13 +503,17 @@ DATA_ROWS = {
     "boot.grub of a BIOS": Change("boot", "grub/i386-pc,", "grub/i386-other,", COMMON, first=LEGACY),
     "boot.grub where another boot loader is": Change(NOTHING, "bin/grub-mkimage", "bin/other-mkimage", COMMON),
     "boot.vendor": Change("boot", "shim/shimx64.efi.signed", "shim/shimx64.efi", COMMON, first=VENDOR),
+    "selinux.packages": Change(CONF, "[selinux-policy-default, policycoreutils]", "[selinux-policy-mls]", COMMON),
+    "selinux.on": Change("boot", "on: [security=selinux]", "on: [security=selinux, selinux=1]", COMMON),
+    "selinux.off": Change(NOTHING, "off: []", "off: [selinux=0]", COMMON),
     "sudo_group": Change(CONF, "sudoGroup: sudo", "sudoGroup: wheel", COMMON),
     "leftovers": Change(f"{PACKAGES} {CONF}", "  - root/.rnd", "  - root/.cache\n  - root/.rnd", COMMON),
     "first_boot.when": Change(CONF, "usr/sbin/sshd ", "usr/sbin/ssh ", CONFIG),
     "first_boot.path": Change(CONF, "10-when-missing", "20-when-missing", CONFIG),
     "first_boot.content": Change(CONF, "ed25519", "ecdsa", CONFIG),
     "purl_namespace": Change("sbom", "sudoGroup: sudo", "purlNamespace: other\nsudoGroup: sudo", COMMON),
-    "tools.packages": Change("image-tools", "  - zstd", "  - zstd\n  - tmux", TOOLS),
+    "tools.packages": Change("image-tools", "  - zstd\n# Those", "  - zstd\n  - tmux\n# Those", TOOLS),
+    "tools.format_packages": Change("format-tools", "  - pigz", "  - tmux\n  - pigz", TOOLS),
     "tools.packages in another order": Change(
         NOTHING, "packages:\n", "packages:\n  - zstd\n", TOOLS, also=(("images\n  - zstd\n", "images\n"),)
     ),
@@ -507,15 +589,22 @@ RPM_ROWS = {
     "environment": Change(f"{RPM_PACKAGES} {CONF} initrd", 'OFFLINE: "1"', 'OFFLINE: "0"', AZURE),
     "seed": Change(f"{CONF} boot sbom disk", lock=lambda k: replace(k, seed="11111111-2222-5333-8444-555555555555")),
     "source_date_epoch": Change(
-        f"{RPM_PACKAGES} {CONF} initrd boot sbom disk",
+        f"{RPM_PACKAGES} {CONF} initrd boot enrolment sbom disk",
         lock=lambda k: replace(k, source_date_epoch=k.source_date_epoch + 86400),
     ),
     "url": Change(NOTHING, lock=repository(url="https://elsewhere.invalid")),
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def keys_of_templates(keys: KeyFolder) -> None:
+    Workplace.keys = keys
+
+
 class Workplace:
     """A family's made-up packages, the plan of the template above, and a store that has all its results."""
+
+    keys: ClassVar[KeyFolder]
 
     def __init__(self, root: Path, family: str) -> None:
         self.root = root
@@ -532,6 +621,7 @@ class Workplace:
             text = text.replace("os: debian, dist: debian13", "os: azure-linux, dist: azl3").replace(
                 "linux-image-amd64", "kernel"
             )
+        shutil.copytree(self.keys.path, folder / "keys")
         for name, content in FILES.items():
             path = folder / "files" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -676,6 +766,7 @@ GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
 INITRD_IMAGE = ("prepare-initrd-root", "write-initrd-image", "copy-kernel", "write-start-example")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
+LABELLING = {"compute-labels", "configure-os", "write-disk"}
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
     "chroot/install_rpm_packages.py": {"install-transaction"},
@@ -692,10 +783,12 @@ CODE = {
     "image/units.py": {"configure-os"},
     "image/projection.py": {"project-configuration"},
     "image/initrd.py": {"make-initrd", *LOADERS, "make-live-boot"},
-    "image/kernel.py": {"make-initrd", *LOADERS, "make-live-boot", *INITRD_IMAGE},
+    "image/kernel.py": {"make-initrd", *LOADERS, "make-live-boot", *INITRD_IMAGE, *LABELLING},
+    "image/selinux.py": LABELLING,
+    "formats/file_contexts.py": LABELLING,
     "image/uki.py": {"make-uki"},
     "image/ukify.py": {"make-uki"},
-    "image/boot_files.py": {*LOADERS, "make-live-boot", "write-squashfs", "write-disk", "write-iso"},
+    "image/boot_files.py": {*LOADERS, "make-live-boot", "write-squashfs", "sign-boot", "write-disk", "write-iso"},
     "image/bios_boot.py": {"write-disk"},
     "image/loader_systemd.py": {"make-uki", "make-entries", *GRUB_EFI},
     "image/loader_entries.py": {"make-entries"},
@@ -704,7 +797,21 @@ CODE = {
     "image/grub_program.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
     "image/grub_config.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
     "image/kernel_files.py": {"make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
+    "image/sign_boot.py": {"sign-boot"},
+    "image/enrolment.py": {"make-enrolment"},
+    "signing/authenticode.py": {"sign-boot"},
+    "formats/uefi_keys.py": {"make-enrolment", "sign-boot"},
     "image/pe.py": {"make-uki"},
+    "image/pack_job.py": {"compress", "pack-disk", "pack-tar"},
+    "image/pack_compress.py": {"compress"},
+    "image/pack_tar.py": {"pack-tar"},
+    "image/pack_disk.py": {"pack-disk"},
+    "image/format_vhd.py": {"pack-disk"},
+    "image/format_vhdx.py": {"pack-disk"},
+    "image/format_vmdk.py": {"pack-disk"},
+    "image/format_vdi.py": {"pack-disk"},
+    "image/block_map.py": {"write-block-map"},
+    "formats/needed_space.py": {"write-block-map"},
     "image/ext4.py": {"write-disk"},
     "image/fat.py": {"write-disk", "write-iso"},
     "image/live_boot.py": {"make-live-boot"},
@@ -742,7 +849,8 @@ def test_no_module_that_a_step_runs_is_without_a_watch() -> None:
     modules = {p for folder in ("chroot", "image") for p in (PACKAGE / folder).rglob("*.py") if p.name != "__init__.py"}
     assert {str(path.relative_to(PACKAGE)) for path in modules - watched} == {
         *("chroot/doctor_store.py", "chroot/self_test.py"),
-        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py"),
+        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py", "image/unpack_disk.py"),
+        "image/label_files.py",  # for writers of other root filesystems
     }
 
 
@@ -771,14 +879,14 @@ def _holds_sections(shape: Shape) -> bool:
 
 
 def test_every_field_of_the_distributions_data_has_a_row() -> None:
-    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile}
+    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile, "selinux": SelinuxData}
     fields = {f.name for f in dataclasses.fields(Distribution)} - set(sections_of)
     fields |= {f"{name}.{f.name}" for name, kind in sections_of.items() for f in dataclasses.fields(kind)}
     # Of another distribution, architecture or family nothing is reused. Repositories have rows of their own.
     # So has what is about live systems, in test_honest_ids_of_kinds.py.
     fields -= {"os", "dist", "arch", "family", "package_arch", "repositories", "live"}
-    fields |= {"repositories.url", "tools.packages"}
-    assert {f.name for f in dataclasses.fields(ImageTools)} == {"os", "dist", "packages"}
+    fields |= {"repositories.url", "tools.packages", "tools.format_packages"}
+    assert {f.name for f in dataclasses.fields(ImageTools)} == {"os", "dist", "packages", "format_packages"}
     assert fields <= {name.split()[0] for name in DATA_ROWS}
 
 
@@ -824,7 +932,7 @@ def test_a_pinned_essential_package_leaves_the_environment_as_it_was(deb_place: 
     assert after["chroot-environment"].id == deb_place.base["chroot-environment"].id
     assert after["image-tools"].id == deb_place.base["image-tools"].id
     assert {f.name for f in forecast(after, *deb_place.built) if f.verdict == "reused"} == {
-        *("image-tools", "chroot-essential", "chroot-environment"),
+        *("image-tools", "format-tools", "chroot-essential", "chroot-environment", "enrolment"),
     }
 
 

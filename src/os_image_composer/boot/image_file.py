@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 from os_image_composer.errors import BootError
@@ -57,7 +56,7 @@ def _virtual_disk(path: Path) -> str | None:
     try:
         with FileSource(path) as source:
             found = recognise(Window.over(source))
-    except (FormatError, struct.error) as error:
+    except FormatError as error:
         raise BootError("boot-not-an-image", f"{path} is no disk image", cause=f"it is {error}") from error
     if found is None:
         return None

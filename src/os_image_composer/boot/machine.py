@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,11 +34,19 @@ class Media(Enum):
 
 
 @dataclass(frozen=True)
+class SecureBoot:
+    """Secure boot with the keys that a build left in the folder `keys`, or with those of the firmware's vendor where
+    that is None."""
+
+    keys: Path | None
+
+
+@dataclass(frozen=True)
 class Machine:
     """The virtual machine: `memory` in MiB, None as much as the image needs, 1024 at least; `kind` None is the one that
     the image is made for, `firmware` None the host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS. `media`
     None is a CD for an ISO, a disk for others. With `write` what the guest writes stays in the image, which else is
-    never changed."""
+    never changed. `secure_boot` None is off."""
 
     accelerator: Accelerator = Accelerator.TCG
     memory: int | None = None
@@ -46,3 +55,4 @@ class Machine:
     kind: FirmwareKind | None = None
     media: Media | None = None
     write: bool = False
+    secure_boot: SecureBoot | None = None

@@ -12,7 +12,7 @@ from os_image_composer.config.template import ArtifactTemplate, DiskTemplate
 from os_image_composer.config.yaml_source import MappingNode
 from os_image_composer.errors import Finding
 
-__all__ = ["artifact", "check_artifacts", "suffix"]
+__all__ = ["SUBFORMATS", "artifact", "check_artifacts", "suffix"]
 
 # The first is the one that is made when nothing is said.
 SUBFORMATS = {"vhd": ("fixed", "dynamic"), "vmdk": ("monolithic", "streamOptimized")}
@@ -37,6 +37,7 @@ def suffix(made: Artifact) -> str:
 def check_artifacts(disk: DiskTemplate, node: MappingNode) -> Iterator[Finding]:
     """What is wrong with the artifacts of `disk`; `node` is the tree that it was read from."""
     seen: dict[str, int] = {}
+    forms: dict[str, tuple[str | None, int]] = {}
     for index, item in enumerate(disk.artifacts):
         here: Location = ("artifacts", index)
         name = suffix(artifact(item))
@@ -44,6 +45,14 @@ def check_artifacts(disk: DiskTemplate, node: MappingNode) -> Iterator[Finding]:
             message = f"makes a file NAME-VERSION.{name}, as does the artifact {seen[name] + 1} in the list"
             yield _finding(node, "duplicate-value", here, message, "remove one of the two")
         seen.setdefault(name, index)
+        form = artifact(item).subformat
+        if item.type in forms and forms[item.type][0] != form:
+            other, number = forms[item.type]
+            message = (
+                f"is {form}, and the artifact {number + 1} in the list is {other}: there is one {item.type} a build"
+            )
+            yield _finding(node, "wrong-value", (*here, "subformat"), message, "make the other one with `convert`")
+        forms.setdefault(item.type, (form, index))
         subformats = SUBFORMATS.get(item.type, ())
         if item.subformat is not None and item.subformat not in subformats:
             hint = allowed_values(item.subformat, subformats) if subformats else "remove it"

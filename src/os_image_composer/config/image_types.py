@@ -23,6 +23,7 @@ _INITRD = {
     _LOADER: "an initrd has no boot loader: whatever starts it, such as iPXE, is not part of it",
     f"{_SYSTEM}.immutability": "an initrd is in memory and is made anew at each start",
     f"{_SYSTEM}.secureBoot": "an initrd has no EFI program to sign: whatever starts it verifies it",
+    f"{_SYSTEM}.selinux": "an archive of the root filesystem has no labels",
     f"{_SYSTEM}.live": "it describes a live ISO",
 }
 _ISO = {
@@ -33,6 +34,7 @@ _ISO = {
     f"{_LOADER}.chain": "the signed GRUB of a vendor does not look for its menu on a CD",
     f"{_SYSTEM}.immutability": "the root of a live system is not written to, and is not sealed yet",
     f"{_SYSTEM}.secureBoot": "signing of a live ISO is not built yet",
+    f"{_SYSTEM}.selinux": "labels in a live ISO are not built yet",
 }
 _DISK = {f"{_SYSTEM}.live": "it describes a live ISO"}
 _MEANINGLESS = {"img": _INITRD, "iso": _ISO, "raw": _DISK}
@@ -75,7 +77,9 @@ def _iso_loader(merged: MappingNode) -> Iterator[Finding]:
 
 
 def _asks_nothing(node: object) -> bool:
-    """`{enabled: false}` says that something is not wanted."""
+    """`{enabled: false}`, and the word `disabled`, say that something is not wanted."""
+    if isinstance(node, ScalarNode):
+        return node.value == "disabled"
     return isinstance(node, MappingNode) and _value(node, ("enabled",)) is False
 
 

@@ -154,6 +154,16 @@ def priority(value: int) -> int:
     return value
 
 
+def artifact_type(value: str) -> str:
+    if value == "directory":
+        message = (
+            "cannot be 'directory': a tree of the caller's own has lost the owners of its files, and one that belongs "
+            "to subordinate ids cannot be read or removed by the caller"
+        )
+        raise wrong("wrong-value", message, "write tar, of which docs/output-formats.md makes a folder in three ways")
+    return value
+
+
 def single_line(value: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise wrong("wrong-value", "cannot hold line breaks or control characters")

@@ -24,8 +24,10 @@ from os_image_composer.config.section import (
     Size,
     Text,
 )
+from os_image_composer.config.selinux import MODES
 from os_image_composer.config.template_accounts import GroupTemplate, UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
+from os_image_composer.config.template_secure import SecureBootTemplate
 from os_image_composer.config.template_system import (
     ConfigurationTemplate,
     FileTemplate,
@@ -43,6 +45,7 @@ __all__ = [
     "SystemTemplate",
 ]
 
+ARTIFACT_TYPES = ("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "tar")
 FILE_SYSTEMS = ("ext4", "fat32", "vfat")
 LATER_FILE_SYSTEMS = ("btrfs", "erofs", "ext2", "ext3", "fat16", "linux-swap", "squashfs", "xfs")
 
@@ -95,7 +98,7 @@ class Target(Section):
 
 
 class ArtifactTemplate(Section):
-    type: Annotated[str, AfterValidator(choice(("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "tar")))] = "raw"
+    type: Annotated[str, AfterValidator(rules.artifact_type), AfterValidator(choice(ARTIFACT_TYPES))] = "raw"
     """The file's format: a disk as it is, one of the formats of hypervisors, or the root file system as a tar."""
     subformat: Annotated[str, AfterValidator(choice(("fixed", "dynamic", "monolithic", "streamOptimized")))] | None = (
         None
@@ -220,7 +223,7 @@ class Immutability(Section):
     enabled: bool
     """Whether the root file system is sealed (dm-verity)."""
     secure_boot_db_key: str | None = Field(None, alias="secureBootDBKey")
-    """The private key that signs what boots."""
+    """The private key that signs what boots; all three or none. `secureBoot` says the same and more."""
     secure_boot_db_crt: str | None = Field(None, alias="secureBootDBCrt")
     """Its certificate, PEM."""
     secure_boot_db_cer: str | None = Field(None, alias="secureBootDBCer")
@@ -268,7 +271,9 @@ class SystemTemplate(Section):
     live: LiveTemplate | None = None
     """What a live ISO is called."""
     immutability: Annotated[Immutability, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
-    """A root file system that cannot change, and secure boot."""
+    """A root file system that cannot change."""
+    secure_boot: SecureBootTemplate | None = None
+    """Own keys: what boots is signed with them, and machines that have them enrolled start nothing else."""
     fde: Annotated[Encryption, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
     """Encrypted partitions."""
     users: list[UserTemplate] = []
@@ -277,6 +282,10 @@ class SystemTemplate(Section):
     """Groups to make beside those that packages bring and the one of each user."""
     network: NetworkTemplate | None = None
     """The network's interfaces and what configures them."""
+    selinux: Annotated[str, AfterValidator(choice(MODES))] | None = None
+    """Whether the kernel keeps to the SELinux policy that the packages bring: `enforcing` refuses what it does not
+    allow, `permissive` only tells of it, `disabled` loads none. The root is labelled while it is written; the kernel's
+    command line gets what switches SELinux on, or off. Left out, nothing of it is touched."""
     services: ServicesTemplate | None = None
     """Which units start at boot. Done last, so it has the last word."""
     additional_files: list[FileTemplate] = []

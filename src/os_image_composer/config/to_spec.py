@@ -9,6 +9,7 @@ from os_image_composer.config import rules, spec
 from os_image_composer.config.artifacts import artifact
 from os_image_composer.config.boot_rules import loader_name, makes_uki
 from os_image_composer.config.folders import files_in_folder
+from os_image_composer.config.secure_boot import secure_boot_spec
 from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate
 from os_image_composer.config.template_accounts import UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
@@ -46,6 +47,7 @@ def image_spec(
         groups=tuple(spec.Group(group.name, group.gid) for group in system.groups),
         network=_network(system.network),
         services=_services(system.services),
+        selinux=system.selinux,
         additional_files=files,
         configurations=tuple(
             spec.Configuration(entry.cmd, origins.get(f"systemConfig.configurations[{index}].cmd"))
@@ -55,6 +57,7 @@ def image_spec(
             spec.RequestedSuite(repository.codename, repository.priority) for repository in model.package_repositories
         ),
         live=spec.Live(system.live.title if system.live else None),
+        secure_boot=secure_boot_spec(system.secure_boot, system.immutability, origins),
         origins={**origins, **_package_places(chain)},
     )
 

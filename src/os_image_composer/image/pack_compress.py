@@ -13,7 +13,7 @@ from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.services import Services
 from os_image_composer.image.pack_job import INTO_OUTPUT, SOURCE, pack
 
-_PROGRAMS = {
+PROGRAMS = {
     "zstd": ("zstd", "-9", "-T0", "--quiet", "--stdout", "--", SOURCE),
     "gz": ("pigz", "-6", "--no-name", "--stdout", "--", SOURCE),
     "xz": ("xz", "-6", "--threads=+0", "--block-size=24MiB", "--check=crc64", "--stdout", "--", SOURCE),
@@ -32,4 +32,4 @@ class Compress:
     method: str
 
     def run(self, work: Work[Services]) -> None:
-        pack(work, (*INTO_OUTPUT, *_PROGRAMS[self.method]), source=work.one("file"))
+        pack(work, (*INTO_OUTPUT, *PROGRAMS[self.method]), source=work.one("file"))

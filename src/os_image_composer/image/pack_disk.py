@@ -28,7 +28,7 @@ _DISKS = "d6000fef-7855-4521-afa4-e927f5d1b73c"
 # qemu-img's name of a format, and the options that decide over its bytes. A VHD keeps the disk's own size (force_size)
 # instead of the next one that cylinders, heads and sectors can tell, as Azure demands. VMware attaches a disk of the
 # adapter type lsilogic to any of its SCSI controllers.
-_WRITERS = {
+WRITERS = {
     ("qcow2", None): ("qcow2", "compat=1.1,cluster_size=65536,lazy_refcounts=off"),
     ("vhd", "fixed"): ("vpc", "subformat=fixed,force_size=on"),
     ("vhd", "dynamic"): ("vpc", "subformat=dynamic,force_size=on"),
@@ -52,7 +52,7 @@ class PackDisk:
     own_name: str | None = None
 
     def run(self, work: Work[Services]) -> None:
-        writer, options = _WRITERS[self.format, self.subformat]
+        writer, options = WRITERS[self.format, self.subformat]
         output = f"/run/pack/{self.own_name or 'disk'}"
         argv = ("qemu-img", "convert", "-f", "raw", "-O", writer, "-o", options, SOURCE, output)
         pack(work, argv, source=work.one("disk"), output=output)

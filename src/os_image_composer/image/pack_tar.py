@@ -15,13 +15,16 @@ from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import MountedTree, Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.image.pack_job import OUTPUT, pack
+from os_image_composer.image.selinux import Labels
+from os_image_composer.image.tar_labels import label_tar
 
 _TREE = "/target"
 
 
 @dataclass(frozen=True)
 class PackTar:
-    """The tree is the stack of layers `lower`; no time in it is later than `source_date_epoch`."""
+    """The tree is the stack of layers `lower`, with the input `labels` where it is to have SELinux's; no time in it is
+    later than `source_date_epoch`."""
 
     kind: ClassVar[str] = "pack-tar"
     version: ClassVar[int] = 1
@@ -38,3 +41,5 @@ class PackTar:
             ".",
         )
         pack(work, argv, MountedTree(Tree(work.all("lower")), _TREE))
+        if work.all("labels"):
+            label_tar(work.output, Labels.read(work.one("labels")))

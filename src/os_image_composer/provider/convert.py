@@ -1,7 +1,7 @@
 """An image that is there already, in another format: the actions of a build's pack steps, without a build.
 
-Nothing but the file is needed, and the tools. Ids in what is written follow from the disk's own bytes, so it is the same
-file as the build's own artifact, and the same whoever converts it, as long as the tools are the same.
+Nothing but the file is needed, and the tools. Ids in what is written follow from the disk's own bytes, so it is the
+same file as the build's own artifact, and the same whoever converts it, as long as the tools are the same.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from os_image_composer.image.unpack_disk import COMPRESSIONS, expand, unpack_dis
 from os_image_composer.ospackage.tools_archive import FORMAT_TOOLS, check_free
 from os_image_composer.provider.lock_choice import ChosenLock
 from os_image_composer.provider.provider import Provider
+from os_image_composer.report.inspect import disk_table
 
 BLOCK_MAP = "bmap"
 _SECTOR = 512
@@ -143,7 +144,7 @@ def _format(path: Path, image: Path) -> str | None:
     try:
         with FileSource(path) as source:
             disk = recognise(Window.over(source))
-    except (FormatError, struct.error) as error:
+    except FormatError as error:
         raise ImageError("damaged-image", f"{image} is damaged", cause=str(error)) from error
     if disk is not None and disk.elsewhere:
         raise ImageError("image-in-parts", f"{image} is not the whole disk", cause=disk.elsewhere)
@@ -151,8 +152,8 @@ def _format(path: Path, image: Path) -> str | None:
 
 
 def check_whole(raw: Path, image: Path) -> None:
-    """Raises ImageError for a raw disk that ends before its partition table says so (UEFI specification §5.3.2), or
-    that is no disk at all; errors name `image`."""
+    """Raises ImageError for a raw disk that ends before its partition table says so (UEFI specification §5.3.2), and
+    for what is no disk at all; errors name `image`."""
     with FileSource(raw) as source:
         disk = Window.over(source)
         size = source.size
@@ -171,6 +172,7 @@ def check_whole(raw: Path, image: Path) -> None:
                     cause=f"it has {size} bytes, and its partition table ends behind these",
                     hint="copy it again",
                 )
+        disk_table(image, disk)
 
 
 class _Run:

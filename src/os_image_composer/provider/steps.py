@@ -14,6 +14,7 @@ from os_image_composer.config.spec import ImageSpec
 from os_image_composer.errors import TemplateError
 from os_image_composer.image.accounts import Account, AccountGroup
 from os_image_composer.image.disk import WriteDisk
+from os_image_composer.image.enrolment import MakeEnrolment
 from os_image_composer.image.identifiers import derived_uuid, fat_serial
 from os_image_composer.image.initrd import InitrdFile, MakeInitrd
 from os_image_composer.image.initrd_image import CopyKernel, PrepareInitrdRoot, WriteInitrdImage, WriteStartExample
@@ -23,10 +24,12 @@ from os_image_composer.image.live_boot import MakeLiveBoot
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
+from os_image_composer.image.sign_boot import SignBoot
 from os_image_composer.image.squashfs import WriteSquashfs
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
 from os_image_composer.provider.pack_steps import (
     DISK,
@@ -38,8 +41,10 @@ from os_image_composer.provider.pack_steps import (
     file_names,
     pack_steps,
 )
+from os_image_composer.provider.selinux_steps import asked, label_steps, labelled, switched
 
 BILL = "sbom"  # the step whose result is published beside the image as well
+ENROLMENT = "enrolment"  # the same, where there are keys to enrol
 
 # It configures the interfaces for both backends: netplan writes its files for it.
 NETWORK_SERVICE = "systemd-networkd.service"
@@ -47,10 +52,11 @@ NETWORK_SERVICE = "systemd-networkd.service"
 
 @dataclass(frozen=True)
 class Extras:
-    """What the plan needs beside spec and lock: users and files by digest, secrets and paths left out."""
+    """What the plan needs beside spec and lock: users, files and keys by digest, secrets and paths left out."""
 
     accounts: tuple[Account, ...]
     files: tuple[PlacedFile, ...]
+    boot_certificates: BootCertificates | None = None
 
 
 def image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
@@ -61,6 +67,7 @@ def image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras:
 
 def initrd_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
     """The root filesystem as an initrd, the kernel, and how they are started."""
+    spec = switched(spec, distribution)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     surroundings = _surroundings(lock, distribution)
     installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
@@ -82,6 +89,7 @@ def initrd_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, 
 
 def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
     """The root filesystem on a medium that starts it, and lets it run from there."""
+    spec = switched(spec, distribution)
     live, grub = _live(distribution)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     uses = Input("tools", tools.name)
@@ -129,7 +137,7 @@ def _live(distribution: Distribution) -> tuple[LiveData, GrubData]:
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
     """Every step from locked packages to what is published, inputs before what uses them."""
-    layout = lay_out(spec, lock.seed)
+    spec, layout = switched(spec, distribution), lay_out(spec, lock.seed)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     surroundings = _surroundings(lock, distribution)
     installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
@@ -138,15 +146,20 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     projected = _projected(distribution, layers, configured)
     initrd = _initrd(spec, lock, distribution, layers, projected)
     boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools)
+    signed = _signed(spec, lock, boot.files, extras)
+    bootable = signed[-1] if signed else boot.files
     licences, bill = _bill(spec, lock, distribution, layers, configured)
-    tree = all_of("lower", [*layers, configured, bill, *boot.layers])
+    root = [*layers, configured, bill, *boot.layers]
+    labels = label_steps(spec, distribution, root)
+    tree = (*all_of("lower", root), *labelled(labels))
     disk = Step(
         DISK,
         WriteDisk(bare(layout), lock.source_date_epoch),
-        (*tree, Input("boot", boot.files.name), Input("tools", tools.name)),
+        (*tree, Input("boot", bootable.name), Input("tools", tools.name)),
     )
     packed = pack_steps(spec, lock, disk, tree)
-    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, licences, bill, disk, *packed]
+    before = [tools, *installed.steps, configured, projected, initrd, *boot.steps, *signed, licences, bill, *labels]
+    return [*before, disk, *packed]
 
 
 def _configured(
@@ -165,6 +178,7 @@ def _configured(
         accounts=extras.accounts,
         network=spec.network,
         commands=tuple(c.cmd for c in spec.configurations),
+        selinux=asked(spec, distribution),
         units=_units(spec),
         leftovers=distribution.leftovers,
         first_boot=distribution.first_boot,
@@ -208,6 +222,18 @@ def _initrd(
         files=tuple(InitrdFile(f"{live.into}/{name}", text, program) for name, text, program in files) if live else (),
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
+
+
+def _signed(spec: ImageSpec, lock: Lock, boot: Step, extras: Extras) -> list[Step]:
+    """What is enrolled, and the boot step's files signed; nothing where the template names no keys."""
+    said, certificates = spec.secure_boot, extras.boot_certificates
+    if said is None or certificates is None:
+        return []
+    trusted = tuple(c.sha256 for c in certificates.trusted)
+    digests = (certificates.pk.sha256, certificates.kek.sha256, certificates.db.sha256)
+    enrolment = Step(ENROLMENT, MakeEnrolment(*digests, trusted, lock.source_date_epoch))
+    inputs = (Input("boot", boot.name), *((Input(ENROLMENT, enrolment.name),) if said.enroll != "manual" else ()))
+    return [enrolment, Step("sign-boot", SignBoot(certificates.db.sha256, said.enroll), inputs)]
 
 
 def _bill(

@@ -12,10 +12,11 @@ from os_image_composer.formats.iso9660 import Medium, read_medium
 from os_image_composer.formats.partition_table import Partition, PartitionTable, read_partition_table
 from os_image_composer.formats.virtual_disk import recognise
 from os_image_composer.formats.volumes import identify, open_filesystem
-from os_image_composer.formats.window import FileSource, FormatError, Window
+from os_image_composer.formats.window import ALLOWANCE, FileSource, FormatError, Window
 from os_image_composer.report.efi import digest, efi_program
-from os_image_composer.report.image_file import EfiProgram, EspFile, ImageInfo, Part, Root
+from os_image_composer.report.image_file import EfiProgram, EspFile, ImageInfo, Part, Root, SealedRoot
 from os_image_composer.report.root_filesystem import is_root, read_root, sbom_content
+from os_image_composer.report.sealed_root import sealed_roots
 
 _TYPE_NAMES = {guid: name for name, guid in PARTITION_TYPES.items()} | {
     "0xef": "esp",
@@ -120,6 +121,7 @@ def partition_type(partition: Partition) -> str:
 class _Inspection:
     def __init__(self, path: Path, source: FileSource) -> None:
         self.path = path
+        self._source = source
         self.disk = Window.over(source)
         self.findings: list[str] = []
         self.root: FileSystem | None = None
@@ -144,6 +146,7 @@ class _Inspection:
             parts=parts,
             esp_files=esp_files,
             programs=programs,
+            sealed=self._sealed(programs, table),
             root=root,
             medium=self._medium(),
             findings=tuple(dict.fromkeys(self.findings)),
@@ -155,6 +158,13 @@ class _Inspection:
         except FormatError as error:
             self.findings.append(f"as a CD: {error}")
             return None
+
+    def _sealed(self, programs: tuple[EfiProgram, ...], table: PartitionTable | None) -> tuple[SealedRoot, ...]:
+        self._source.allow(ALLOWANCE + 2 * self.disk.size)  # a sealed root is read whole
+        try:
+            return tuple(sealed_roots(programs, table, self.disk))
+        finally:
+            self._source.allow(ALLOWANCE)
 
     def _volumes(self, table: PartitionTable | None) -> Iterator[tuple[Part, FileSystem | None]]:
         if table is None:

@@ -30,6 +30,7 @@ _VERBS = {
     "fingerprint": "digest",
     "survey": "digest",
     "archive": "archive",
+    "listing": "digest",
     "remove": "layers",
     "project": "layers",
     "edit": "files",
