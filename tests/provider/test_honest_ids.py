@@ -763,6 +763,7 @@ def test_another_version_of_the_sandbox_runs_every_step(
 
 
 GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
+LIVE_BOOT = ("make-live-boot", "make-live-ukis")
 INITRD_IMAGE = ("prepare-initrd-root", "write-initrd-image", "copy-kernel", "write-start-example")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
@@ -782,13 +783,13 @@ CODE = {
     "image/placed_files.py": {"configure-os"},
     "image/units.py": {"configure-os"},
     "image/projection.py": {"project-configuration"},
-    "image/initrd.py": {"make-initrd", *LOADERS, "make-live-boot"},
-    "image/kernel.py": {"make-initrd", *LOADERS, "make-live-boot", *INITRD_IMAGE, *LABELLING},
+    "image/initrd.py": {"make-initrd", *LOADERS, *LIVE_BOOT},
+    "image/kernel.py": {"make-initrd", *LOADERS, *LIVE_BOOT, *INITRD_IMAGE, *LABELLING},
     "image/selinux.py": LABELLING,
     "formats/file_contexts.py": LABELLING,
     "image/uki.py": {"make-uki"},
-    "image/ukify.py": {"make-uki"},
-    "image/boot_files.py": {*LOADERS, "make-live-boot", "write-squashfs", "sign-boot", "write-disk", "write-iso"},
+    "image/ukify.py": {"make-uki", "make-live-ukis"},
+    "image/boot_files.py": {*LOADERS, *LIVE_BOOT, "write-squashfs", "sign-boot", "write-disk", "write-iso"},
     "image/bios_boot.py": {"write-disk"},
     "image/loader_systemd.py": {"make-uki", "make-entries", *GRUB_EFI},
     "image/loader_entries.py": {"make-entries"},
@@ -801,7 +802,7 @@ CODE = {
     "image/enrolment.py": {"make-enrolment"},
     "signing/authenticode.py": {"sign-boot"},
     "formats/uefi_keys.py": {"make-enrolment", "sign-boot"},
-    "image/pe.py": {"make-uki"},
+    "image/pe.py": {"make-uki", "make-live-ukis"},
     "image/pack_job.py": {"compress", "pack-disk", "pack-tar"},
     "image/pack_compress.py": {"compress"},
     "image/pack_tar.py": {"pack-tar"},
@@ -815,6 +816,8 @@ CODE = {
     "image/ext4.py": {"write-disk"},
     "image/fat.py": {"write-disk", "write-iso"},
     "image/live_boot.py": {"make-live-boot"},
+    "image/live_menu.py": {"make-live-boot", "make-live-ukis"},
+    "image/live_uki.py": {"make-live-ukis"},
     "image/medium.py": {"make-live-boot", "write-squashfs", "write-iso"},
     "image/medium_digest.py": {"write-iso"},
     "image/attributes.py": {"write-squashfs", *INITRD_IMAGE},

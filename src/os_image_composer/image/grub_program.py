@@ -45,7 +45,7 @@ def make_grub(
     """Write the program to `output`. Raises StepError `no-boot-files`, `grub-not-made`."""
     require(work, target, mkimage, platform.modules)
     sandbox = work.services.sandbox
-    upper = work.scratch / "grub"
+    upper = work.scratch / f"grub-{platform.format}"
     sandbox.new_layer(upper)
     tree = Tree(target.lower, upper)
     argv = (

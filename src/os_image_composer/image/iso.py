@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 from uuid import UUID
@@ -38,7 +38,7 @@ _DATA_GUID = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
 @dataclass(frozen=True)
 class WriteIso:
     """`label` is the volume identifier; `disk_uuid` the partition table's, from which xorriso takes those of the
-    partitions; `esp` describes the EFI system partition, whose size follows from its files."""
+    partitions; `esp` describes the EFI system partition, which grows with its files."""
 
     kind: ClassVar[str] = "write-iso"
     version: ClassVar[int] = 1
@@ -84,8 +84,10 @@ class WriteIso:
     def _esp(self, work: Work[Services], boot: Path) -> Path:
         """The EFI system partition as a file."""
         sandbox, file = work.services.sandbox, work.scratch / "esp.img"
-        sandbox.new_file(file, self.esp.size)
-        write_fat(DiskJob(work, file, self.source_date_epoch), self.esp, boot / ESP)
+        files = sum(path.stat().st_size for path in (boot / ESP).rglob("*") if path.is_file())
+        esp = replace(self.esp, size=max(self.esp.size, -(-(files + files // 32) // MIB) * MIB + 4 * MIB))
+        sandbox.new_file(file, esp.size)
+        write_fat(DiskJob(work, file, self.source_date_epoch), esp, boot / ESP)
         sandbox.own(file)
         return file
 

@@ -5,6 +5,7 @@ A medium's own file tells GRUB which of all disks it was started from, whatever 
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,24 +13,25 @@ from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.config.distribution import GrubData, PackagedFile
-from os_image_composer.image.boot_files import BIOS, ESP, place, require
+from os_image_composer.image.boot_files import BIOS, ESP, UKI_FOLDER, place, require
 from os_image_composer.image.grub_config import MenuEntry, grub_config
 from os_image_composer.image.grub_program import BIOS_MODULES, EFI_MODULES, LINUX_MODULES, make_grub
 from os_image_composer.image.initrd import initrd_file
 from os_image_composer.image.kernel import KernelChoice
 from os_image_composer.image.kernel_files import system_of
+from os_image_composer.image.live_menu import variants
 from os_image_composer.image.medium import EL_TORITO, HYBRID, LIVE_FOLDER, MEDIUM
 
 _MENU = "boot/grub/grub.cfg"
 _ESP_PREFIX = "/grub"
-_CHANGES = "LIVE_CHANGES"  # the label of a partition for what is changed
 _MEDIUM_MODULES = ("iso9660", "part_msdos")
 
 
 @dataclass(frozen=True)
 class MakeLiveBoot:
     """`label` is the medium's volume identifier, `mark` the name of the file that only this medium has. `title` None is
-    the name that the system gives itself; `cmdline` the kernel's command line."""
+    the name that the system gives itself; `cmdline` the kernel's command line. Where it is `chained`, GRUB for UEFI can
+    start nothing but EFI programs, and has the unified kernel images of the input `uki` beside it."""
 
     kind: ClassVar[str] = "make-live-boot"
     version: ClassVar[int] = 1
@@ -43,27 +45,40 @@ class MakeLiveBoot:
     grub: GrubData
     removable_path: str
     timeout: int
+    chained: bool
 
     def run(self, work: Work[Services]) -> None:
         sandbox, target = work.services.sandbox, Tree(work.all("lower"))
         place(work.output, MEDIUM, self.mark).write_bytes(b"")
-        self._efi(work, target)
+        title = self.title or system_of(work, target).title
+        self._efi(work, target, title)
         self._bios(work, target)
         kernel = self.kernels.find(sandbox, target)[0]
         linux, initrd = f"{LIVE_FOLDER}/vmlinuz", f"{LIVE_FOLDER}/initrd.img"
         sandbox.export(target, {f"/{kernel.path}": place(work.output, MEDIUM, linux)})
         place(work.output, MEDIUM, initrd).write_bytes(initrd_file(work.one("initrd"), kernel).read_bytes())
-        entries = self._entries(self.title or system_of(work, target).title, f"/{linux}", f"/{initrd}")
+        entries = self._entries(title, f"/{linux}", f"/{initrd}")
         place(work.output, MEDIUM, _MENU).write_text(grub_config(entries, self.timeout, self.cmdline))
 
-    def _efi(self, work: Work[Services], target: Tree) -> None:
+    def _efi(self, work: Work[Services], target: Tree, title: str) -> None:
         platform = self.grub.efi
         assert platform is not None
+        if self.chained:
+            shutil.copytree(work.one("uki"), work.output, dirs_exist_ok=True)
         program = place(work.output, ESP, self.removable_path)
-        modules = (*EFI_MODULES, *LINUX_MODULES, *_MEDIUM_MODULES)
+        modules = EFI_MODULES if self.chained else (*EFI_MODULES, *LINUX_MODULES, *_MEDIUM_MODULES)
         make_grub(work, target, self.grub.mkimage, platform, _ESP_PREFIX, modules, program)
-        lines = (f"search --no-floppy --set=root --file /{self.mark}", f"configfile ($root)/{_MENU}")
-        place(work.output, ESP, f"{_ESP_PREFIX}/grub.cfg".lstrip("/")).write_text("\n".join((*lines, "")))
+        menu = place(work.output, ESP, f"{_ESP_PREFIX}/grub.cfg".lstrip("/"))
+        if self.chained:
+            menu.write_text(grub_config(self._chain(title), self.timeout, self.cmdline))
+        else:
+            menu.write_text(f"search --no-floppy --set=root --file /{self.mark}\nconfigfile ($root)/{_MENU}\n")
+
+    def _chain(self, title: str) -> list[MenuEntry]:
+        return [
+            MenuEntry(v.title, v.identifier, (("chainloader", f"/{UKI_FOLDER}/{v.identifier}.efi"),))
+            for v in variants(title, self.label)
+        ]
 
     def _bios(self, work: Work[Services], target: Tree) -> None:
         platform = self.grub.bios
@@ -79,17 +94,8 @@ class MakeLiveBoot:
         make_grub(work, target, self.grub.mkimage, eltorito, f"/{folder}", modules, core)
 
     def _entries(self, title: str, linux: str, initrd: str) -> list[MenuEntry]:
-        live = f"image.live={self.label}"
-        variants = (
-            ("live", title, ()),
-            (
-                "live-changes",
-                f"{title}, keeping changes on the partition {_CHANGES}",
-                (f"image.live.changes={_CHANGES}",),
-            ),
-            ("live-check", f"Check this medium, then start {title}", ("image.live.check",)),
-        )
+        words = self.cmdline.split()
         return [
-            MenuEntry(name, identifier, (("linux", linux, live, *more, *self.cmdline.split()), ("initrd", initrd)))
-            for identifier, name, more in variants
+            MenuEntry(v.title, v.identifier, (("linux", linux, *v.words, *words), ("initrd", initrd)))
+            for v in variants(title, self.label)
         ]
