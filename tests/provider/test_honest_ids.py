@@ -836,7 +836,7 @@ CODE = {
     "chroot/helper/inside/init.py": {"sandbox"},
     "chroot/helper/inside/unpack.py": {"sandbox"},
     "chroot/helper/inside/files.py": {"sandbox"},
-    "chroot/helper/inside/archive.py": {"sandbox"},
+    "chroot/helper/inside/cpio.py": {"sandbox"},
 }
 
 

@@ -210,12 +210,12 @@ class Sandbox:
             asking.options = {"patterns": list(patterns), "into": asking.source(into)}
             self._talk([asking.line()])
 
-    def archive(self, tree: Tree, file: Path, clamp: int) -> None:
+    def cpio(self, tree: Tree, file: Path, clamp: int) -> None:
         """Write the merged tree to `file`, a new one, as a cpio archive that a kernel takes for its first root
         filesystem: owners, modes, symlinks and hard links as they are, times no later than `clamp` (seconds since the
         epoch). It has no extended attributes. Raises StepError for what such an archive cannot hold."""
         with self._folder() as scratch, file.open("xb") as stream:
-            asking = Asking("archive", self.ids, scratch, tree=_read_only(tree), options={"clamp": clamp})
+            asking = Asking("cpio", self.ids, scratch, tree=_read_only(tree), options={"clamp": clamp})
 
             def hear(message: Message) -> None:
                 stream.write(message.payload)

@@ -60,7 +60,7 @@ class WriteInitrdImage:
 
     def run(self, work: Work[Services]) -> None:
         sandbox, archive = work.services.sandbox, work.scratch / "archive"
-        sandbox.archive(Tree(work.all("lower")), archive, self.source_date_epoch)
+        sandbox.cpio(Tree(work.all("lower")), archive, self.source_date_epoch)
         sandbox.new_file(work.output, 0)
         # As the distributions' own generators call it: -T0 and -T1 agree bit for bit.
         argv = ("zstd", "-3", "-q", "-T0", "-f", "-o", _OUTPUT, _INPUT)

@@ -29,7 +29,7 @@ _VERBS = {
     "entries": "digest",
     "fingerprint": "digest",
     "survey": "digest",
-    "archive": "archive",
+    "cpio": "cpio",
     "listing": "digest",
     "remove": "layers",
     "project": "layers",

@@ -18,7 +18,7 @@ _LARGEST = (1 << 32) - 1
 _TYPES = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO)
 
 
-def archive(request: Request, fds: Sequence[int], channel: Channel) -> None:
+def cpio(request: Request, fds: Sequence[int], channel: Channel) -> None:
     """Payloads are the archive, in order."""
     for piece in _pieces(int(request["options"]["clamp"])):
         channel.tell({}, piece)

@@ -17,7 +17,7 @@ EPOCH = 1_000_000_000
 
 
 def archived(sandbox: Sandbox, tree: Tree, file: Path) -> dict[str, Member]:
-    sandbox.archive(tree, file, EPOCH)
+    sandbox.cpio(tree, file, EPOCH)
     (found,) = members(file)
     assert [m.name for m in found] == sorted((m.name for m in found), key=lambda n: (n != ".", n.split("/")))
     return {m.name: m for m in found}
@@ -77,6 +77,6 @@ def test_a_socket_is_refused(sandbox: Sandbox, sh: Sh, layer: MakeLayer, tmp_pat
     program = "import socket; socket.socket(socket.AF_UNIX).bind('/socket')"
     assert sh(f'python3 -c "{program}"', upper=base).status == 0
     with pytest.raises(StepError) as error:
-        sandbox.archive(Tree((base,)), tmp_path / "archive", EPOCH)
+        sandbox.cpio(Tree((base,)), tmp_path / "archive", EPOCH)
     assert error.value.reference == "not-in-archive"
     assert "/socket" in error.value.message
