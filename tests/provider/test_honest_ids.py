@@ -321,7 +321,7 @@ TEMPLATE_ROWS = {
     ),
     "systemConfig.weakDependencies left out (see the other family)": Change(NOTHING, "  weakDependencies: false\n", ""),
     "systemConfig.bootloader.bootType": Change(
-        "boot boot-files labels disk", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
+        "boot boot-files labels disk pack:tar", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
     ),
     "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub", first=(UNSIGNED,)),
     "systemConfig.bootloader.provider by its other name": Change(NOTHING, "grub}", "grub2}", first=GRUB),
@@ -589,7 +589,7 @@ RPM_ROWS = {
     "environment": Change(f"{RPM_PACKAGES} {CONF} initrd", 'OFFLINE: "1"', 'OFFLINE: "0"', AZURE),
     "seed": Change(f"{CONF} boot sbom disk", lock=lambda k: replace(k, seed="11111111-2222-5333-8444-555555555555")),
     "source_date_epoch": Change(
-        f"{RPM_PACKAGES} {CONF} initrd boot enrolment sbom disk",
+        f"{RPM_PACKAGES} {CONF} initrd boot enrolment sbom disk pack:tar",
         lock=lambda k: replace(k, source_date_epoch=k.source_date_epoch + 86400),
     ),
     "url": Change(NOTHING, lock=repository(url="https://elsewhere.invalid")),
@@ -765,7 +765,7 @@ def test_another_version_of_the_sandbox_runs_every_step(
 GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
-LABELLING = {"compute-labels", "configure-os", "write-disk"}
+LABELLING = {"compute-labels", "configure-os", "write-disk", "pack-tar"}
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
     "chroot/install_rpm_packages.py": {"install-transaction"},
@@ -804,6 +804,7 @@ CODE = {
     "image/pack_job.py": {"compress", "pack-disk", "pack-tar"},
     "image/pack_compress.py": {"compress"},
     "image/pack_tar.py": {"pack-tar"},
+    "image/tar_labels.py": {"pack-tar"},
     "image/pack_disk.py": {"pack-disk"},
     "image/format_vhd.py": {"pack-disk"},
     "image/format_vhdx.py": {"pack-disk"},
