@@ -5,8 +5,8 @@ Everything that differs between distributions of a family stands in YAML under `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -34,6 +34,29 @@ class RepositoryData:
 
 
 @dataclass(frozen=True)
+class Need:
+    """A glob of the image root that must match something, and the package that brings it."""
+
+    path: str
+    package: str
+
+
+@dataclass(frozen=True)
+class ReadOnlyRootData:
+    """What the initrd of a root that cannot be written to takes beside others: `argv` is added to the generator's, and
+    `verity_argv` where the root is sealed; `files` (name, text, whether it is a program) are put into the folder `into`
+    for the generator to find; `verified` are folders below /var that stay as the root has them."""
+
+    argv: tuple[str, ...]
+    verity_argv: tuple[str, ...]
+    into: str
+    files: tuple[tuple[str, str, bool], ...]
+    verified: tuple[str, ...]
+    needs: tuple[Need, ...]
+    verity_needs: tuple[Need, ...]
+
+
+@dataclass(frozen=True)
 class InitrdData:
     """How the distribution makes an initrd. `argv` runs in the image root with `{kernel}` (the kernel's
     release) and `{output}` replaced; `configuration` are globs of the files of the OS configuration that it
@@ -44,6 +67,7 @@ class InitrdData:
     extra_modules_option: str
     configuration: tuple[str, ...]
     dated_by: tuple[str, ...] = ()
+    read_only_root: ReadOnlyRootData | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +119,15 @@ class Distribution:
 
 @dataclass(frozen=True)
 class ImageTools:
-    """The distribution whose packages the image tools come from, and which."""
+    """The distribution whose packages the image tools come from, and which: `packages` always, those in `on_request`
+    for images that have what they are named after."""
 
     os: str
     dist: str
     packages: tuple[str, ...]
+    on_request: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def for_features(self, features: Iterable[str]) -> ImageTools:
+        """With the packages for what an image has."""
+        more = (package for name in sorted(features) for package in self.on_request.get(name, ()))
+        return replace(self, packages=tuple(dict.fromkeys((*self.packages, *more))))

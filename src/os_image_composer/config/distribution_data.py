@@ -23,6 +23,8 @@ from os_image_composer.config.distribution import (
     FirstBootFile,
     ImageTools,
     InitrdData,
+    Need,
+    ReadOnlyRootData,
     RepositoryData,
 )
 from os_image_composer.config.findings import check, failure
@@ -95,6 +97,22 @@ class _Tools(_Section):
     os: Word
     dist: Word
     packages: list[Word]
+    on_request: dict[Word, list[Word]] = {}
+
+
+class _Need(_Section):
+    path: Glob
+    package: Word
+
+
+class _ReadOnlyRoot(_Section):
+    argv: list[str]
+    verity_argv: list[str]
+    files: Glob
+    into: Glob
+    verified: list[Glob]
+    needs: list[_Need]
+    verity_needs: list[_Need]
 
 
 class _Initrd(_Section):
@@ -102,6 +120,7 @@ class _Initrd(_Section):
     extra_modules_option: str
     configuration: list[Glob]
     dated_by: list[Glob] = []
+    read_only_root: _ReadOnlyRoot | None = None
 
 
 class _Boot(_Section):
@@ -166,6 +185,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
             common.initrd.extra_modules_option,
             tuple(common.initrd.configuration),
             tuple(common.initrd.dated_by),
+            _read_only_root(common.initrd.read_only_root, data),
         ),
         boot=BootData(**dict(machine.boot)),
         sudo_group=common.sudo_group,
@@ -178,7 +198,8 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
 def load_image_tools(data: Path) -> ImageTools:
     """Which packages the image tools environment is made of. Raises UsageError when the file is wrong."""
     tools = _read(data / "osv" / "image-tools.yml", _Tools)
-    return ImageTools(tools.os, tools.dist, tuple(tools.packages))
+    more = {name: tuple(packages) for name, packages in tools.on_request.items()}
+    return ImageTools(tools.os, tools.dist, tuple(tools.packages), more)
 
 
 def known_targets(data: Path) -> tuple[Target, ...]:
@@ -197,6 +218,26 @@ def default_template_path(data: Path, target: Target) -> Path:
     """Where the OS default template of `target` is, whether it exists or not."""
     name = f"default-{target.image_type}-{target.arch}.yml"
     return data / "osv" / target.os / target.dist / "imageconfigs" / "defaultconfigs" / name
+
+
+def _read_only_root(item: _ReadOnlyRoot | None, data: Path) -> ReadOnlyRootData | None:
+    """`files` is a folder below `osv`. Raises UsageError where it cannot be read."""
+    if item is None:
+        return None
+    folder = data / "osv" / item.files
+    try:
+        found = [(path.name, path.read_text(), bool(path.stat().st_mode & 0o100)) for path in sorted(folder.iterdir())]
+    except (OSError, UnicodeError) as error:
+        raise UsageError("invalid-distribution-data", f"'{folder}' cannot be read", cause=str(error)) from error
+    return ReadOnlyRootData(
+        argv=tuple(item.argv),
+        verity_argv=tuple(item.verity_argv),
+        into=item.into,
+        files=tuple(found),
+        verified=tuple(item.verified),
+        needs=tuple(Need(need.path, need.package) for need in item.needs),
+        verity_needs=tuple(Need(need.path, need.package) for need in item.verity_needs),
+    )
 
 
 def _repository(item: _Repository) -> RepositoryData:

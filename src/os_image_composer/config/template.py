@@ -15,10 +15,10 @@ from os_image_composer.config import rules, system_rules
 from os_image_composer.config.partition_types import PARTITION_TYPES
 from os_image_composer.config.rules import choice, not_built, pattern
 from os_image_composer.config.section import (
-    FieldPath,
     Later,
     LaterList,
     LaterSwitch,
+    MountPoint,
     Packages,
     Section,
     Size,
@@ -42,8 +42,8 @@ __all__ = [
     "SystemTemplate",
 ]
 
-FILE_SYSTEMS = ("ext4", "fat32", "vfat")
-LATER_FILE_SYSTEMS = ("btrfs", "erofs", "ext2", "ext3", "fat16", "linux-swap", "squashfs", "xfs")
+FILE_SYSTEMS = ("ext4", "erofs", "squashfs", "fat32", "vfat")
+LATER_FILE_SYSTEMS = ("btrfs", "ext2", "ext3", "fat16", "linux-swap", "xfs")
 
 
 class Metadata(Section):
@@ -132,8 +132,8 @@ class PartitionTemplate(Section):
     """Where the partition begins on the disk, such as `1MiB`."""
     end: Annotated[int | None, BeforeValidator(rules.partition_end)]
     """Where the partition ends, such as `257MiB`; `"0"` is the end of the disk."""
-    mount_point: FieldPath | None = None
-    """Where the running system mounts it; `/` is the root."""
+    mount_point: MountPoint = None
+    """Where the running system mounts it; `/` is the root, `none` is nowhere."""
     mount_options: (
         Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9=,._:+/@%-]+", "options divided by commas"))] | None
     ) = None
@@ -186,11 +186,11 @@ class KernelTemplate(Section):
 class Immutability(Section):
     enabled: bool
     """Whether the root file system is sealed (dm-verity)."""
-    secure_boot_db_key: str | None = Field(None, alias="secureBootDBKey")
+    secure_boot_db_key: Later = Field(None, alias="secureBootDBKey")
     """The private key that signs what boots."""
-    secure_boot_db_crt: str | None = Field(None, alias="secureBootDBCrt")
+    secure_boot_db_crt: Later = Field(None, alias="secureBootDBCrt")
     """Its certificate, PEM."""
-    secure_boot_db_cer: str | None = Field(None, alias="secureBootDBCer")
+    secure_boot_db_cer: Later = Field(None, alias="secureBootDBCer")
     """Its certificate, DER."""
 
 
@@ -232,7 +232,7 @@ class SystemTemplate(Section):
     """How the machine boots."""
     kernel: KernelTemplate | None = None
     """The kernel and its command line."""
-    immutability: Annotated[Immutability, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
+    immutability: Immutability | None = None
     """A root file system that cannot change, and secure boot."""
     fde: Annotated[Encryption, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
     """Encrypted partitions."""

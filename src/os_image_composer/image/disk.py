@@ -6,24 +6,33 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import ClassVar
 
+from os_image_composer.build.sparse import copy_data
 from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Tree
 from os_image_composer.chroot.services import Services
+from os_image_composer.config.partition_roles import Role
 from os_image_composer.image.boot_files import ESP
 from os_image_composer.image.disk_job import DISK, DiskJob
-from os_image_composer.image.layout import SECTOR, DiskLayout
-from os_image_composer.image.write_ext4 import write_ext4
-from os_image_composer.image.write_fat import write_fat
+from os_image_composer.image.layout import SECTOR, DiskLayout, PlacedPartition, sealed
+from os_image_composer.image.root_filesystem import ROOT_IMAGE
+from os_image_composer.image.verity import HASH_TREE, read_root_hash
+from os_image_composer.image.write_ext4 import write_empty_ext4, write_ext4
+from os_image_composer.image.write_fat import check_empty, write_fat
 
 _SFDISK = ("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "never", DISK)
+_READ_ONLY = (
+    60  # the bit that says so of a partition (Discoverable Partitions Specification, partition attribute flags)
+)
 
 
 @dataclass(frozen=True)
 class WriteDisk:
-    """The root filesystem is the stack of layers `lower`; the EFI system partition gets the boot step's files."""
+    """The root filesystem is the file that the input `root` has, sealed by the tree of the input `verity` where there
+    is one, or else the stack of layers `lower`, which also fills what is mounted below it; the EFI system partition
+    gets the boot step's files."""
 
     kind: ClassVar[str] = "write-disk"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     result: ClassVar[Kind] = Kind.ARTIFACT
 
     layout: DiskLayout
@@ -31,15 +40,35 @@ class WriteDisk:
 
     def run(self, work: Work[Services]) -> None:
         sandbox, image, layout = work.services.sandbox, work.output, self.layout
+        made = [(layout.root, folder / ROOT_IMAGE) for folder in work.all("root")]
+        for folder in work.all("verity"):
+            made.append((layout.of(Role.HASH)[0], folder / HASH_TREE))
+            layout = sealed(layout, read_root_hash(folder))
         sandbox.new_file(image, layout.size)
-        job = DiskJob(work, image, self.source_date_epoch)
+        job = DiskJob(work, image, self.source_date_epoch, published=True)
         job.run(_SFDISK, stdin=_table(layout))
+        filled = {partition.number for partition, _ in made}
         with ThreadPoolExecutor(2) as pool:
-            tree = Tree(work.all("lower"))
-            root = pool.submit(write_ext4, job, layout.root, tree, self.source_date_epoch)
-            write_fat(job, layout.esp, work.one("boot") / ESP)
-            root.result()
+            written = [pool.submit(self._fill, job, p) for p in layout.partitions if p.number not in filled]
+            for future in written:
+                future.result()
         sandbox.own(image)
+        with image.open("r+b") as writer:
+            for partition, file in made:
+                with file.open("rb") as reader:
+                    copy_data(reader, writer, partition.start)
+
+    def _fill(self, job: DiskJob, partition: PlacedPartition) -> None:
+        tree, epoch = Tree(job.work.all("lower")), self.source_date_epoch
+        if partition.role is Role.ESP:
+            write_fat(job, partition, job.work.one("boot") / ESP)
+        elif partition.fat_bits:
+            check_empty(job, partition, tree)
+            write_fat(job, partition, None)
+        elif partition.filesystem and partition.mount_point:
+            write_ext4(job, partition, tree, epoch)
+        elif partition.filesystem:
+            write_empty_ext4(job, partition, epoch)
 
 
 def _table(layout: DiskLayout) -> bytes:
@@ -53,5 +82,7 @@ def _table(layout: DiskLayout) -> bytes:
             f"uuid={p.uuid}",
             f'name="{p.name}"',
         ]
+        if layout.verity and p.role in (Role.ROOT, Role.HASH):
+            fields.append(f'attrs="GUID:{_READ_ONLY}"')
         rows.append(f"{p.number} : {', '.join(fields)}")
     return "\n".join([*rows, ""]).encode()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fnmatch
 from dataclasses import dataclass
 from typing import ClassVar
 
 from os_image_composer.build.step import Kind, Work
-from os_image_composer.chroot.job import Job, Tree
+from os_image_composer.chroot.job import Job, Tree, WriteFile
 from os_image_composer.chroot.services import Services
+from os_image_composer.config.distribution import Need
 from os_image_composer.errors import StepError
 from os_image_composer.image.kernel import find_kernel
+from os_image_composer.image.state import InitrdFile
 
 INITRD = "initrd.img"
 _OUTPUT = f"/{INITRD}"
@@ -18,10 +21,11 @@ _OUTPUT = f"/{INITRD}"
 @dataclass(frozen=True)
 class MakeInitrd:
     """`argv` has `{kernel}` (the release) and `{output}` replaced. What it writes beside its output is thrown away.
-    `dated_by`: see `InitrdData`."""
+    `dated_by`: see `InitrdData`. `files` are laid beside the image's for this run alone, and `needs` is what its
+    programs want to find there."""
 
     kind: ClassVar[str] = "make-initrd"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     result: ClassVar[Kind] = Kind.FILES
 
     argv: tuple[str, ...]
@@ -31,12 +35,19 @@ class MakeInitrd:
     kernel_version: str | None
     source_date_epoch: int
     dated_by: tuple[str, ...] = ()
+    files: tuple[InitrdFile, ...] = ()
+    needs: tuple[Need, ...] = ()
 
     def run(self, work: Work[Services]) -> None:
         sandbox = work.services.sandbox
         upper = work.scratch / "upper"
         sandbox.new_layer(upper)
         tree = Tree((*work.all("lower"), *work.all("projection")), upper)
+        self._check_needs(work, tree)
+        sandbox.edit(
+            tree,
+            [WriteFile(f"/{f.path}", f.content.encode(), 0o755 if f.executable else 0o644) for f in self.files],
+        )
         kernel = find_kernel(sandbox, tree, self.kernel, self.modules, self.kernel_version)
         argv = tuple(part.format(kernel=kernel.release, output=_OUTPUT) for part in self.argv)
         env = {**dict(self.environment), "SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
@@ -53,3 +64,15 @@ class MakeInitrd:
                 hint=f"is the package that has {argv[0]} in the image?" if done.status == 127 else None,
             )
         sandbox.export(tree, {_OUTPUT: work.output / INITRD})
+
+    def _check_needs(self, work: Work[Services], tree: Tree) -> None:
+        """Raises StepError `initrd-incomplete`: an initrd without these would stop at the machine's first start."""
+        found = work.services.sandbox.glob(tree, *(need.path for need in self.needs))
+        missing = [need for need in self.needs if not any(fnmatch.fnmatchcase(path, need.path) for path in found)]
+        if missing:
+            packages = ", ".join(dict.fromkeys(need.package for need in missing))
+            raise StepError(
+                "initrd-incomplete",
+                f"the image has no /{missing[0].path}, which the initrd of a root that cannot be written to needs",
+                hint=f"add to systemConfig.packages: {packages}",
+            )

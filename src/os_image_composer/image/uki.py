@@ -16,6 +16,7 @@ from os_image_composer.image.boot_files import ESP, LOADER_CONF, UKI_FOLDER
 from os_image_composer.image.initrd import INITRD
 from os_image_composer.image.kernel import Kernel, find_kernel
 from os_image_composer.image.pe import check_uki
+from os_image_composer.image.verity import read_root_hash, sealed_command_line
 
 _UKI = "/uki.efi"
 _LOADER_CONF = b"timeout 0\nconsole-mode keep\n"
@@ -31,12 +32,13 @@ _SBAT_OF_UKIFY = b"uki,1,UKI,uki,1,https://uapi-group.org/specifications/specs/u
 
 @dataclass(frozen=True)
 class MakeUki:
-    """`stub` and `loader` are paths in the image root; `cmdline` is the kernel's whole command line; `name` is the
+    """`stub` and `loader` are paths in the image root; `cmdline` is the kernel's whole command line, but for the root
+    hash, which the input `verity` has where the root is sealed; `name` is the
     file name of the UKI, `removable_path` where firmware looks for a loader on a disk it has no entry for (UEFI
     specification §3.5.1.1)."""
 
     kind: ClassVar[str] = "make-uki"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     result: ClassVar[Kind] = Kind.FILES
 
     name: str
@@ -72,7 +74,9 @@ class MakeUki:
         tools = Tree(work.all("tools"), upper)
         mounts = (MountedTree(target, _TARGET), Bind(work.one("initrd"), _INITRD))
         env = {"SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
-        done = sandbox.run(Job(tools, (*self._ukify(kernel), *_sbat(stub)), mounts, env=env), work.say)
+        done = sandbox.run(
+            Job(tools, (*self._ukify(kernel, self._command_line(work)), *_sbat(stub)), mounts, env=env), work.say
+        )
         if done.status:
             raise StepError("uki-not-made", "ukify made no unified kernel image", detail=done.tail())
         sandbox.export(tools, {_UKI: uki})
@@ -84,7 +88,10 @@ class MakeUki:
         file.parent.mkdir(parents=True, exist_ok=True)
         return file
 
-    def _ukify(self, kernel: Kernel) -> tuple[str, ...]:
+    def _command_line(self, work: Work[Services]) -> str:
+        return " ".join([*(sealed_command_line(read_root_hash(f)) for f in work.all("verity")), self.cmdline])
+
+    def _ukify(self, kernel: Kernel, cmdline: str) -> tuple[str, ...]:
         return (
             # By name: its first line asks for env(1), which an environment of image tools need not have.
             "python3",
@@ -92,7 +99,7 @@ class MakeUki:
             "build",
             f"--linux={_TARGET}/{kernel.path}",
             f"--initrd={_INITRD}/{INITRD}",
-            f"--cmdline={self.cmdline}",
+            f"--cmdline={cmdline}",
             f"--os-release=@{_TARGET}/{_OS_RELEASE}",
             f"--uname={kernel.release}",
             f"--stub={_TARGET}/{self.stub}",
