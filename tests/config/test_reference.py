@@ -55,7 +55,7 @@ def test_the_script_knows_whether_the_page_is_up_to_date() -> None:
         ("sbomPackageMetadata", False, "[]"),
         ("packageRepositories", True, None),
         ("systemConfig.immutability", False, "{enabled: false}"),
-        ("systemConfig.kernel.uki", False, "true"),
+        ("systemConfig.kernel.uki", True, None),
         ("disk.artifacts[].compression", False, None),
     ],
 )

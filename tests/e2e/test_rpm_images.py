@@ -116,6 +116,16 @@ def test_build_with_an_archive_of_image_tools_names_no_address_but_the_look_alik
     assert {r.url for r in preparation.lock.repositories if r.name in tools} == {archive}
 
 
+def test_unified_kernel_image_is_made_by_the_targets_own_ukify(azl3: Built, built: Workshop) -> None:
+    said = {
+        name: next((workshop.cache / "store" / "logs").glob(f"*{name}*/boot.log")).read_text()
+        for name, workshop in (("azl3", azl3.workshop), ("debian13", built))
+    }
+    assert "ukify of the image\n" in said["azl3"]
+    # Its template asks for no ukify.
+    assert "ukify of the image tools\n" in said["debian13"]
+
+
 def test_without_the_archive_the_same_settings_reach_no_image_tools(azl3: Built, tmp_path: Path) -> None:
     settings = tmp_path / "settings.yml"
     settings.write_text(azl3.settings.read_text().partition("# image tools")[0])

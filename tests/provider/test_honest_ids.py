@@ -217,6 +217,11 @@ def copied(folder: Path) -> None:
 
 
 CONF = "os-configuration"
+GRUB = (("provider: systemd-boot", "provider: grub"),)
+COUNTED = (("provider: systemd-boot", "provider: systemd-boot, tries: 3"),)
+VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"),)
+WITH_BIOS = (("\nsystemConfig:", "\n    - {id: bios, type: bios, start: 1600MiB, end: 1610MiB}\nsystemConfig:"),)
+LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS)
 PLAIN_PASSWORD = ((f'"{HASH}"', "hush-hush-4"),)
 # Each begins with the key that it is about.
 TEMPLATE_ROWS = {
@@ -273,13 +278,30 @@ TEMPLATE_ROWS = {
         "packages:template sbom", "[htop, jq]", "[htop, jq, with-systemd]"
     ),
     "systemConfig.weakDependencies left out (see the other family)": Change(NOTHING, "  weakDependencies: false\n", ""),
+    "systemConfig.bootloader.bootType": Change(
+        "boot boot-files disk", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
+    ),
+    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub"),
+    "systemConfig.bootloader.provider by its other name": Change(NOTHING, "grub}", "grub2}", first=GRUB),
+    "systemConfig.bootloader.timeout": Change("boot", "systemd-boot}", "systemd-boot, timeout: 3}"),
+    "systemConfig.bootloader.timeout of GRUB": Change("boot", "grub}", "grub, timeout: 3}", first=GRUB),
+    "systemConfig.bootloader.timeout as it is": Change(NOTHING, "systemd-boot}", "systemd-boot, timeout: 0}"),
+    "systemConfig.bootloader.tries": Change("boot", "systemd-boot}", "systemd-boot, tries: 3}"),
+    "systemConfig.bootloader.kernels": Change("initrd boot", "systemd-boot}", "systemd-boot, kernels: all}"),
+    "systemConfig.bootloader.kernels as it is": Change(NOTHING, "systemd-boot}", "systemd-boot, kernels: default}"),
+    "systemConfig.bootloader.chain": Change("boot", "grub}", "grub, chain: vendor}", first=GRUB),
+    "systemConfig.bootloader.chain as it is": Change(NOTHING, "grub}", "grub, chain: own}", first=GRUB),
     "systemConfig.bootloader.bootType left out": Change(NOTHING, "bootType: efi, ", ""),
     "systemConfig.bootloader.provider left out": Change(NOTHING, ", provider: systemd-boot", ""),
     "systemConfig.kernel.version": Change("initrd boot", '"6.12"', '"6.11"'),
     "systemConfig.kernel.cmdline": Change("boot", "cmdline: quiet", "cmdline: debug"),
     "systemConfig.kernel.cmdline with blanks around it": Change(NOTHING, "cmdline: quiet", "cmdline: ' quiet '"),
     "systemConfig.kernel.enableExtraModules": Change("initrd", "Modules: dummy", "Modules: dummy loop"),
-    "systemConfig.kernel.uki": Change(NOTHING, "    cmdline: quiet", "    uki: true\n    cmdline: quiet"),
+    "systemConfig.kernel.uki": Change("boot", "    cmdline: quiet", "    uki: false\n    cmdline: quiet"),
+    "systemConfig.kernel.uki of GRUB": Change(
+        "uki boot", "    cmdline: quiet", "    uki: true\n    cmdline: quiet", first=GRUB
+    ),
+    "systemConfig.kernel.uki as it is": Change(NOTHING, "    cmdline: quiet", "    uki: true\n    cmdline: quiet"),
     "systemConfig.kernel.packages": Change("packages:template sbom", "[linux-image-amd64]", "[linux-image-rt]"),
     "systemConfig.groups[].name": Change(CONF, "{name: plain}", "{name: plane}"),
     "systemConfig.groups[].gid": Change(CONF, "gid: 900", "gid: 901"),
@@ -397,6 +419,12 @@ DATA_ROWS = {
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
     "boot.loader": Change("boot", "systemd-bootx64.efi", "otherx64.efi", COMMON),
     "boot.removable_path": Change("boot", "BOOT/BOOTX64.EFI", "BOOT/bootx64.efi", COMMON),
+    "boot.bless": Change("boot", "systemd-bless-boot,", "other-bless,", COMMON, first=COUNTED),
+    "boot.bless where nothing is counted": Change(NOTHING, "systemd-bless-boot,", "other-bless,", COMMON),
+    "boot.grub": Change("boot", "usr/bin/grub-mkimage", "usr/bin/other-mkimage", COMMON, first=GRUB),
+    "boot.grub of a BIOS": Change("boot", "grub/i386-pc,", "grub/i386-other,", COMMON, first=LEGACY),
+    "boot.grub where another boot loader is": Change(NOTHING, "bin/grub-mkimage", "bin/other-mkimage", COMMON),
+    "boot.vendor": Change("boot", "shim/shimx64.efi.signed", "shim/shimx64.efi", COMMON, first=VENDOR),
     "sudo_group": Change(CONF, "sudoGroup: sudo", "sudoGroup: wheel", COMMON),
     "leftovers": Change(f"{PACKAGES} {CONF}", "  - root/.rnd", "  - root/.cache\n  - root/.rnd", COMMON),
     "first_boot.when": Change(CONF, "usr/sbin/sshd ", "usr/sbin/ssh ", CONFIG),
@@ -561,13 +589,23 @@ def check(family: str, before: Plan, after: Plan, steps: str, built: tuple[Store
     old = {step.name: step for step in before}
     own = {step.name for step in after if step.name not in old or work_of(step) != work_of(old[step.name])}
     assert own == set(steps.split())
-    expected = own.union(*(AFTER[family][name] for name in own))
-    assert {step.name for step in after if step.id != old[step.name].id} == expected
+    follow = AFTER[family] if {step.name for step in after} == set(AFTER[family]) else following(after)
+    expected = own.union(*(follow[name] for name in own))
+    assert {step.name for step in after if step.name not in old or step.id != old[step.name].id} == expected
     verdicts = {f.name: f.verdict for f in forecast(after, *built)}
     assert {name for name, verdict in verdicts.items() if verdict != "reused"} == expected
     assert {name for name, verdict in verdicts.items() if verdict == "runs"} == {
-        name for name in expected if not any(name in AFTER[family][other] for other in expected)
+        name for name in expected if not any(name in follow[other] for other in expected)
     }
+
+
+def following(plan: Plan) -> dict[str, set[str]]:
+    """What starts from each step's result, directly or not."""
+    after: dict[str, set[str]] = {}
+    for step in reversed(plan.steps):
+        users = {other.name for other in plan if step.name in {i.step for i in other.step.inputs}}
+        after[step.name] = users.union(*(after[user] for user in users))
+    return after
 
 
 def check_row(place: Workplace, change: Change, folder: Path) -> None:
@@ -583,12 +621,7 @@ def check_row(place: Workplace, change: Change, folder: Path) -> None:
 def test_what_starts_from_what_is_what_the_rows_below_take_it_for(
     family: str, deb_place: Workplace, rpm_place: Workplace
 ) -> None:
-    after: dict[str, set[str]] = {}
-    plan = (deb_place if family == "deb" else rpm_place).base
-    for step in reversed(plan.steps):
-        users = {other.name for other in plan if step.name in {i.step for i in other.step.inputs}}
-        after[step.name] = users.union(*(after[user] for user in users))
-    assert after == AFTER[family]
+    assert following((deb_place if family == "deb" else rpm_place).base) == AFTER[family]
 
 
 @pytest.mark.parametrize("name", TEMPLATE_ROWS)
@@ -639,6 +672,8 @@ def test_another_version_of_the_sandbox_runs_every_step(
     assert {f.verdict for f in forecast(after, *deb_place.built)} == {"runs", "maybe"}
 
 
+GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
+LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
@@ -655,10 +690,19 @@ CODE = {
     "image/placed_files.py": {"configure-os"},
     "image/units.py": {"configure-os"},
     "image/projection.py": {"project-configuration"},
-    "image/initrd.py": {"make-initrd", "make-uki"},
-    "image/kernel.py": {"make-initrd", "make-uki"},
+    "image/initrd.py": {"make-initrd", *LOADERS},
+    "image/kernel.py": {"make-initrd", *LOADERS},
     "image/uki.py": {"make-uki"},
-    "image/boot_files.py": {"make-uki", "write-disk"},
+    "image/ukify.py": {"make-uki"},
+    "image/boot_files.py": {*LOADERS, "place-boot-files", "write-disk"},
+    "image/bios_boot.py": {"write-disk"},
+    "image/loader_systemd.py": {"make-uki", "make-entries", *GRUB_EFI},
+    "image/loader_entries.py": {"make-entries"},
+    "image/loader_grub_efi.py": set(GRUB_EFI),
+    "image/loader_grub_bios.py": {"make-grub-bios", "place-boot-files"},
+    "image/grub_program.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files"},
+    "image/grub_config.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files"},
+    "image/kernel_files.py": {"make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files"},
     "image/pe.py": {"make-uki"},
     "image/ext4.py": {"write-disk"},
     "image/fat.py": {"write-disk"},

@@ -37,13 +37,21 @@ NOT_IN_DEBIAN = ("elxr-archive-keyring", "uefi-ext4")
 @dataclass(frozen=True)
 class LookAlike:
     """`url` is where it is served; `keyring` holds the key that signs it; `versions` are its packages'. `settings` is a
-    settings file with which the distribution's data, unchanged, are built from here."""
+    settings file with which the distribution's data, unchanged, are built from here; `from_debian` are the paragraphs
+    of the index for the packages that were not made."""
 
     url: str
     keyring: Path
     fingerprint: str
     versions: dict[str, str]
     settings: Path
+    repository: DebRepository
+    from_debian: tuple[bytes, ...]
+
+    def publish(self, *packages: MadePackage) -> None:
+        """What is there, and these packages beside it."""
+        self.repository.add(*packages).write()
+        self.repository.write_index(b"\n".join([self.repository.index_text(), *self.from_debian]))
 
 
 @contextmanager
@@ -63,17 +71,18 @@ def elxr_look_alike(folder: Path, settings: Settings, more: Sequence[str] = ()) 
         key=key,
     )
     made = [_made(name, key) for name in NOT_IN_DEBIAN]
-    repository.add(*made).write()
     from_debian = _of_debian(folder, settings, [name for name in dict.fromkeys(names) if name not in NOT_IN_DEBIAN])
-    entries = [_entry(repository, package, file) for package, file in from_debian]
-    repository.write_index(b"\n".join([repository.index_text(), *entries]))
+    (repository.root / "pool").mkdir(parents=True)
+    entries = tuple(_entry(repository, package, file) for package, file in from_debian)
     versions = {package.name: package.version for package, _ in from_debian}
     versions |= {package.fields["Package"]: package.fields["Version"] for package in made}
     with served(repository.root) as server:
         fingerprint, user_settings = key.fingerprint.upper(), folder / "settings.yml"
         trust = f"{{fingerprints: [{fingerprint}], keyring: {repository.keyring}}}"
         user_settings.write_text(f"mirrors: {{elxr: '{server.url}'}}\nrepositories: {{elxr: {trust}}}\n")
-        yield LookAlike(server.url, repository.keyring, fingerprint, versions, user_settings)
+        there = LookAlike(server.url, repository.keyring, fingerprint, versions, user_settings, repository, entries)
+        there.publish(*made)
+        yield there
 
 
 def _made(name: str, key: SigningKey) -> MadePackage:

@@ -19,11 +19,18 @@ class Accelerator(Enum):
     KVM = "kvm"
 
 
+class FirmwareKind(Enum):
+    UEFI = "uefi"
+    BIOS = "bios"
+
+
 @dataclass(frozen=True)
 class Machine:
-    """The virtual machine: `memory` in MiB; `firmware` None means the host's usual one."""
+    """The virtual machine: `memory` in MiB; `kind` None means the one that the image is made for, `firmware` None the
+    host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS."""
 
     accelerator: Accelerator = Accelerator.TCG
     memory: int = 1024
     cpus: int = 2
     firmware: Firmware | None = None
+    kind: FirmwareKind | None = None

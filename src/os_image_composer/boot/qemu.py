@@ -16,8 +16,9 @@ from pathlib import Path
 from os_image_composer.boot.console import Console
 from os_image_composer.boot.firmware import Firmware, find_firmware
 from os_image_composer.boot.image_file import check_image
-from os_image_composer.boot.machine import Accelerator, Machine
+from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine
 from os_image_composer.boot.smbios import Credential, smbios_arguments
+from os_image_composer.boot.starting import firmware_kind
 from os_image_composer.build.clock import Clock
 from os_image_composer.chroot.process import Process
 from os_image_composer.errors import BootError
@@ -56,21 +57,23 @@ def qemu_argv(
     program: str,
     image: Path,
     machine: Machine,
-    firmware: Firmware,
+    firmware: Firmware | None,
     variables: Path,
     credentials: tuple[Credential, ...] = (),
     ports: tuple[str, str] = ("stdio", "null"),
 ) -> tuple[str, ...]:
-    """The command. `variables` is the run's own copy; `ports` are the chardev back ends of the console and of the
-    second serial port. The image is opened with a throw-away overlay and never written."""
+    """The command. `firmware` None is QEMU's own BIOS; `variables` is the run's own copy; `ports` are the chardev back
+    ends of the console and of the second serial port. The image is opened with a throw-away overlay and never
+    written."""
     tcg = machine.accelerator is Accelerator.TCG
     return (
         program,
         *(("-accel", "tcg,thread=multi", "-cpu", _TCG_CPU) if tcg else ("-accel", "kvm", "-cpu", "host")),
-        *("-machine", "q35", "-smp", str(machine.cpus), "-m", str(machine.memory)),
+        # Without graphics SeaBIOS shows what it says, and what is said through it, on the first serial port.
+        *("-machine", "q35" if firmware else "q35,graphics=off"),
+        *("-smp", str(machine.cpus), "-m", str(machine.memory)),
         *("-nodefaults", "-display", "none", "-no-reboot"),
-        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_value(firmware.code)}"),
-        *("-drive", f"if=pflash,unit=1,format=raw,file={_value(variables)}"),
+        *(_flash(firmware, variables) if firmware else ()),
         *("-drive", f"if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file={_value(image)}"),
         # With an order given the firmware tries nothing else: no minute of network boot where the disk has no loader.
         *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
@@ -95,11 +98,13 @@ def run_guest(
     temporary files go. Raises BootError when it cannot be started."""
     check_image(image)
     program = find_program()
-    firmware = machine.firmware or find_firmware()
+    kind = machine.kind or (FirmwareKind.UEFI if machine.firmware else firmware_kind(image))
+    firmware = (machine.firmware or find_firmware()) if kind is FirmwareKind.UEFI else None
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boot-", dir=scratch)))
         variables = folder / "variables.fd"
-        shutil.copyfile(firmware.variables, variables)
+        if firmware:
+            shutil.copyfile(firmware.variables, variables)
         pairs = [socket.socketpair() for _ in range(2)]
         for ours, theirs in pairs:
             stack.callback(ours.close)
@@ -127,6 +132,13 @@ def run_guest(
         console_end.close()
         report_end.close()
         yield Guest(Console(console, clock, heard), Console(report, clock), process)
+
+
+def _flash(firmware: Firmware, variables: Path) -> tuple[str, ...]:
+    return (
+        *("-drive", f"if=pflash,unit=0,format=raw,readonly=on,file={_value(firmware.code)}"),
+        *("-drive", f"if=pflash,unit=1,format=raw,file={_value(variables)}"),
+    )
 
 
 def find_program() -> str:

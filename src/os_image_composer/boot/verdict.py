@@ -65,7 +65,9 @@ class BootVerdict:
 _FAILED = re.compile(r"^\[FAILED\] (?:Failed to (?:start|mount|listen on|activate) )?(.*)$")
 _UNIT = re.compile(r"([^\s/]+\.(?:service|socket|mount|automount|swap|target|device|path|timer|slice))(?:\s|$|[.…])")
 _PROMPT = re.compile(r"^\S+ login: ?$")
-_HANDED_OVER = re.compile(r"BdsDxe: starting Boot(?!.*Internal Shell)|EFI stub:|Linux version |Welcome to ")
+_HANDED_OVER = re.compile(
+    r"BdsDxe: starting Boot(?!.*Internal Shell)|Booting from Hard Disk|EFI stub:|Linux version |Welcome to "
+)
 _DEAD = (
     (re.compile(r"Kernel panic - not syncing.*"), "the kernel panicked"),
     (re.compile(r"You are in (?:emergency|rescue) mode.*"), "the system stopped in emergency mode"),
@@ -77,6 +79,7 @@ _DEAD = (
     # Tried last: the firmware's own shell, where it is built in.
     (re.compile(r"BdsDxe: loading Boot.* \"EFI Internal Shell\""), "the firmware found nothing to boot"),
     (re.compile(r"BdsDxe: No bootable option or device was found.*"), "the firmware found nothing to boot"),
+    (re.compile(r"No bootable device\."), "the firmware found nothing to boot"),  # SeaBIOS
     (re.compile(r".*: Access Denied"), "the firmware refused a signature"),
 )
 

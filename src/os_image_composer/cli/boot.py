@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from os_image_composer.boot.machine import Accelerator, Machine
+from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine
 
 if TYPE_CHECKING:
     from os_image_composer.boot.verdict import BootVerdict
@@ -29,6 +29,9 @@ def boot(
     memory: Annotated[int, typer.Option(min=256, help="Memory of the guest in MiB.")] = 1024,
     cpus: Annotated[int, typer.Option(min=1, max=64, help="Processors of the guest.")] = 2,
     accel: Annotated[Accelerator, typer.Option(help="How QEMU runs the guest.")] = Accelerator.TCG,
+    firmware: Annotated[
+        FirmwareKind | None, typer.Option(help="What starts the image; what it is made for where this is left out.")
+    ] = None,
     show_console: Annotated[bool, typer.Option("--console", help="Show the guest's console.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Boot, judge, power off; nothing to type.")] = False,
     console_log: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the console here.")] = None,
@@ -43,7 +46,7 @@ def boot(
     """
     from os_image_composer.build.clock import SystemClock
 
-    machine = Machine(accelerator=accel, memory=memory, cpus=cpus)
+    machine = Machine(accelerator=accel, memory=memory, cpus=cpus, kind=firmware)
     if not check and sys.stdin.isatty():
         from os_image_composer.boot.interactive import run_in_terminal
 

@@ -34,8 +34,8 @@ class RepositoryData:
 
 
 @dataclass(frozen=True)
-class Need:
-    """A glob of the image root that must match something, and the package that brings it."""
+class PackagedFile:
+    """A path in the image root, and the package that brings it."""
 
     path: str
     package: str
@@ -52,8 +52,8 @@ class ReadOnlyRootData:
     into: str
     files: tuple[tuple[str, str, bool], ...]
     verified: tuple[str, ...]
-    needs: tuple[Need, ...]
-    verity_needs: tuple[Need, ...]
+    needs: tuple[PackagedFile, ...]
+    verity_needs: tuple[PackagedFile, ...]
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,51 @@ class InitrdData:
 
 
 @dataclass(frozen=True)
+class GrubPlatform:
+    """`format` is what grub-mkimage calls it; `modules` the folder of its modules. `sbat` is an EFI program that the
+    distribution built from the same source, whose revocation table (SBAT) is that of the modules."""
+
+    format: str  # x86_64-efi | i386-pc
+    modules: PackagedFile
+    sbat: PackagedFile | None = None
+
+
+@dataclass(frozen=True)
+class GrubData:
+    """The distribution's own GRUB: `mkimage` makes a program from a platform's modules."""
+
+    mkimage: PackagedFile
+    efi: GrubPlatform | None
+    bios: GrubPlatform | None
+
+
+@dataclass(frozen=True)
+class VendorChain:
+    """What the distribution's signer signed: shim, the GRUB that it starts under the name `loader_name` beside itself,
+    and the key manager. `config` is where on the EFI system partition that GRUB looks for its configuration."""
+
+    shim: PackagedFile
+    loader: PackagedFile
+    key_manager: PackagedFile
+    loader_path: str  # EFI/BOOT/grubx64.efi
+    key_manager_path: str  # EFI/BOOT/mmx64.efi
+    config: str  # EFI/debian/grub.cfg
+
+
+@dataclass(frozen=True)
 class BootData:
     """Where the boot files are in the image root: a glob for the kernel, the UKI stub, the boot loader, and
-    the names that the firmware looks for on the EFI system partition."""
+    the names that the firmware looks for on the EFI system partition. `bless` is the program that confirms a boot which
+    is counted."""
 
     kernel: str
     modules: str
     stub: str
     loader: str
     removable_path: str  # EFI/BOOT/BOOTX64.EFI
+    bless: PackagedFile | None = None
+    grub: GrubData | None = None
+    vendor: VendorChain | None = None
 
 
 @dataclass(frozen=True)

@@ -21,11 +21,14 @@ from os_image_composer.config.distribution import (
     BootData,
     Distribution,
     FirstBootFile,
+    GrubData,
+    GrubPlatform,
     ImageTools,
     InitrdData,
-    Need,
+    PackagedFile,
     ReadOnlyRootData,
     RepositoryData,
+    VendorChain,
 )
 from os_image_composer.config.findings import check, failure
 from os_image_composer.config.merge import merge_mappings
@@ -100,7 +103,7 @@ class _Tools(_Section):
     on_request: dict[Word, list[Word]] = {}
 
 
-class _Need(_Section):
+class _PackagedFile(_Section):
     path: Glob
     package: Word
 
@@ -111,8 +114,8 @@ class _ReadOnlyRoot(_Section):
     files: Glob
     into: Glob
     verified: list[Glob]
-    needs: list[_Need]
-    verity_needs: list[_Need]
+    needs: list[_PackagedFile]
+    verity_needs: list[_PackagedFile]
 
 
 class _Initrd(_Section):
@@ -123,12 +126,36 @@ class _Initrd(_Section):
     read_only_root: _ReadOnlyRoot | None = None
 
 
+class _GrubPlatform(_Section):
+    format: Word
+    modules: _PackagedFile
+    sbat: _PackagedFile | None = None
+
+
+class _Grub(_Section):
+    mkimage: _PackagedFile
+    efi: _GrubPlatform | None = None
+    bios: _GrubPlatform | None = None
+
+
+class _VendorChain(_Section):
+    shim: _PackagedFile
+    loader: _PackagedFile
+    key_manager: _PackagedFile
+    loader_path: Glob
+    key_manager_path: Glob
+    config: Glob
+
+
 class _Boot(_Section):
     kernel: Glob
     modules: Glob
     stub: Glob
     loader: Glob
     removable_path: Glob
+    bless: _PackagedFile | None = None
+    grub: _Grub | None = None
+    vendor: _VendorChain | None = None
 
 
 class _Architecture(_Section):
@@ -187,7 +214,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
             tuple(common.initrd.dated_by),
             _read_only_root(common.initrd.read_only_root, data),
         ),
-        boot=BootData(**dict(machine.boot)),
+        boot=_boot(machine.boot),
         sudo_group=common.sudo_group,
         leftovers=tuple(common.leftovers),
         first_boot=tuple(FirstBootFile(file.when, file.path, file.content) for file in common.first_boot),
@@ -235,8 +262,8 @@ def _read_only_root(item: _ReadOnlyRoot | None, data: Path) -> ReadOnlyRootData 
         into=item.into,
         files=tuple(found),
         verified=tuple(item.verified),
-        needs=tuple(Need(need.path, need.package) for need in item.needs),
-        verity_needs=tuple(Need(need.path, need.package) for need in item.verity_needs),
+        needs=tuple(PackagedFile(need.path, need.package) for need in item.needs),
+        verity_needs=tuple(PackagedFile(need.path, need.package) for need in item.verity_needs),
     )
 
 
@@ -254,6 +281,43 @@ def _repository(item: _Repository) -> RepositoryData:
         signed_packages=item.signed_packages,
         enabled=item.enabled,
     )
+
+
+def _boot(found: _Boot) -> BootData:
+    return BootData(
+        kernel=found.kernel,
+        modules=found.modules,
+        stub=found.stub,
+        loader=found.loader,
+        removable_path=found.removable_path,
+        bless=_file(found.bless) if found.bless else None,
+        grub=_grub(found.grub) if found.grub else None,
+        vendor=_vendor(found.vendor) if found.vendor else None,
+    )
+
+
+def _grub(found: _Grub) -> GrubData:
+    efi, bios = (_platform(p) if p else None for p in (found.efi, found.bios))
+    return GrubData(_file(found.mkimage), efi, bios)
+
+
+def _platform(found: _GrubPlatform) -> GrubPlatform:
+    return GrubPlatform(found.format, _file(found.modules), _file(found.sbat) if found.sbat else None)
+
+
+def _vendor(found: _VendorChain) -> VendorChain:
+    return VendorChain(
+        shim=_file(found.shim),
+        loader=_file(found.loader),
+        key_manager=_file(found.key_manager),
+        loader_path=found.loader_path,
+        key_manager_path=found.key_manager_path,
+        config=found.config,
+    )
+
+
+def _file(found: _PackagedFile) -> PackagedFile:
+    return PackagedFile(found.path, found.package)
 
 
 def _distributions(data: Path) -> tuple[str, ...]:

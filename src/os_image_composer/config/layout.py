@@ -42,6 +42,8 @@ ROOTS = ("ext4", *READ_ONLY)
 OF_THE_SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr")
 FAT_LABEL = 11
 ESP = type_guid("esp")
+BIOS = type_guid("bios")
+FLAG_TYPES = {"esp": ESP, "boot": ESP, "bios_grub": BIOS}
 
 
 def check_layout(
@@ -60,6 +62,7 @@ def check_layout(
         *check.hash_tree(),
         *check.state(),
         *(check.esp() if boot_type == "efi" else ()),
+        *(check.bios() if boot_type == "legacy" else ()),
     )
 
 
@@ -143,8 +146,10 @@ class _Layout:
                 if named != partition.type_uuid.upper():
                     message = f"is not the GUID of the type '{partition.type}'"
                     yield self.finding("wrong-value", (*here, "typeUUID"), message, "give one of the two")
-            if partition.flags and guid(partition) != ESP:
-                message = "says what only a partition of the type 'esp' is"
+            said = {FLAG_TYPES[flag] for flag in partition.flags} - {guid(partition)}
+            if said:
+                of = " or ".join(name for name in ("esp", "bios") if type_guid(name) in said)
+                message = f"says what only a partition of the type '{of}' is"
                 yield self.finding("wrong-value", (*here, "flags"), message, "remove it", key=True)
             if partition.mount_point and not partition.fs_type:
                 message = "is a place for files, but the partition has no fsType"
@@ -196,6 +201,22 @@ class _Layout:
                 message = "is an EFI system partition without FAT" if partition.fs_type is None else "is not FAT"
                 key = ("fsType",) if partition.fs_type else ()
                 yield self.finding("wrong-value", ("partitions", index, *key), message, "fsType: fat32")
+
+    def bios(self) -> Iterator[Finding]:
+        """GRUB for a BIOS keeps its core in a partition of its own (GRUB's manual, "BIOS installation")."""
+        found = [index for index, partition in enumerate(self.disk.partitions) if guid(partition) == BIOS]
+        if len(found) != 1:
+            message = f"has {len(found) or 'none'} of type 'bios'; to boot by a BIOS it takes exactly one"
+            hint = "{id: bios, type: bios, start: 1MiB, end: 2MiB}" if not found else None
+            yield self.finding("no-bios-partition", ("partitions",), message, hint, key=True)
+        for index in found:
+            if self.disk.partitions[index].fs_type:
+                message = "is of the type 'bios', which holds GRUB and no file system"
+                yield self.finding("wrong-value", ("partitions", index, "fsType"), message, "remove it")
+        for index, partition in enumerate(self.disk.partitions):
+            if partition.mount_point == "/" and partition.fs_type not in (None, "ext4"):
+                message = "is what GRUB reads kernel and initrd from where a BIOS starts it, and it reads ext4"
+                yield self.finding("wrong-value", ("partitions", index, "fsType"), message, "fsType: ext4")
 
     def hash_tree(self) -> Iterator[Finding]:
         """A sealed root has one partition for its hash tree, and that has room for it."""

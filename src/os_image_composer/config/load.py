@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from os_image_composer.config import spec
+from os_image_composer.config.boot_rules import check_boot
 from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.findings import Location, check, failure, key_path, where
 from os_image_composer.config.folders import faults_in_folder
@@ -85,7 +86,14 @@ def _check(template: Path, data: Path) -> _Checked:
     model, of_merge = check(merged, ImageTemplate)
     # What is wrong in one file is wrong in the merge too, but its key path there can have another number.
     said = {(finding.reference, finding.origin) for finding in findings}
-    of_whole = (*of_merge, *_missing(merged), *_files(merged), *_disk(merged), *_suites(merged, data))
+    of_whole = (
+        *of_merge,
+        *_missing(merged),
+        *_files(merged),
+        *_disk(merged),
+        *_boot(merged, data),
+        *_suites(merged, data),
+    )
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
     return _Checked(chain, merged, model, _in_order(findings, template))
 
@@ -215,6 +223,12 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
         sealed = sealed.get(key) if isinstance(sealed, MappingNode) else None
     verity = isinstance(sealed, ScalarNode) and sealed.value is True
     return check_layout(disk, node, boot_type, _text_at(merged, "target", "arch") or "", verity)
+
+
+def _boot(merged: MappingNode, data: Path) -> Iterator[Finding]:
+    """What firmware, boot loader and kernel do not go together, or what the distribution has no packages for."""
+    os, dist, arch = (_text_at(merged, "target", key) or "" for key in ("os", "dist", "arch"))
+    yield from check_boot(merged, load_distribution(os, dist, arch, data).boot)
 
 
 def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:

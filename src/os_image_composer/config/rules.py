@@ -17,7 +17,18 @@ from pydantic_core import PydanticCustomError
 from os_image_composer.config.nearest import allowed_values
 from os_image_composer.config.sizes import MIB, parse_size
 
-__all__ = ["Choice", "NotBuilt", "Pattern", "Rule", "choice", "not_built", "pattern", "wrong"]
+__all__ = [
+    "Choice",
+    "NotBuilt",
+    "Pattern",
+    "Rule",
+    "WholeNumber",
+    "choice",
+    "not_built",
+    "pattern",
+    "whole_number",
+    "wrong",
+]
 
 Value = TypeVar("Value")
 Rule = Callable[[str], str]
@@ -83,6 +94,24 @@ class Pattern:
         if not re.fullmatch(self.expression, value):
             raise wrong("wrong-value", f"cannot be '{value}'", self.description)
         return value
+
+
+@dataclass(frozen=True)
+class WholeNumber:
+    """Takes a number from `least` to `most`."""
+
+    least: int
+    most: int
+
+    def __call__(self, value: int) -> int:
+        if not self.least <= value <= self.most:
+            raise wrong("wrong-value", f"cannot be {value}", f"{self.least} to {self.most}")
+        return value
+
+
+def whole_number(least: int, most: int) -> WholeNumber:
+    """A rule that takes a number from `least` to `most`."""
+    return WholeNumber(least, most)
 
 
 def not_built(asks_nothing: Callable[[Value], bool] = lambda value: False) -> NotBuilt[Value]:

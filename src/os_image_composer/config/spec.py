@@ -67,8 +67,15 @@ class Disk:
 
 @dataclass(frozen=True)
 class Bootloader:
-    boot_type: str  # efi
-    provider: str  # systemd-boot
+    """`timeout` is in seconds. `tries` is how often an entry is started before it is given up, None: nobody counts.
+    `kernels` says which installed kernels get an entry, `chain` whose GRUB it is."""
+
+    boot_type: str  # efi | legacy
+    provider: str  # systemd-boot | grub
+    timeout: int = 0
+    tries: int | None = None
+    kernels: str = "default"  # default | all
+    chain: str = "own"  # own | vendor
 
 
 @dataclass(frozen=True)

@@ -138,8 +138,9 @@ class PartitionTemplate(Section):
         Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9=,._:+/@%-]+", "options divided by commas"))] | None
     ) = None
     """Options of the mount, divided by commas (fstab(5))."""
-    flags: list[Annotated[str, AfterValidator(choice(("boot", "esp"), ("bios_grub", "legacy_boot")))]] = []
-    """Marks of the EFI system partition; the type says the same."""
+    flags: list[Annotated[str, AfterValidator(choice(("boot", "esp", "bios_grub"), ("legacy_boot",)))]] = []
+    """Marks that say what the type says too: `boot` and `esp` of an EFI system partition, `bios_grub` of one of type
+    `bios`."""
 
 
 class DiskTemplate(Section):
@@ -162,10 +163,20 @@ class DiskTemplate(Section):
 
 
 class BootloaderTemplate(Section):
-    boot_type: Annotated[str, AfterValidator(choice(("efi",), ("legacy",)))] | None = None
-    """How the firmware starts the machine."""
-    provider: Annotated[str, AfterValidator(choice(("systemd-boot",), ("grub", "grub2")))] | None = None
-    """The boot loader."""
+    boot_type: Annotated[str, AfterValidator(choice(("efi", "legacy")))] | None = None
+    """How the firmware starts the machine: UEFI, or `legacy`, a BIOS."""
+    provider: Annotated[str, AfterValidator(choice(("systemd-boot", "grub", "grub2")))] | None = None
+    """The boot loader; `grub2` is another name of `grub`."""
+    timeout: Annotated[int, AfterValidator(rules.whole_number(0, 3600))] | None = None
+    """Seconds for which the menu is shown; 0, as where it is left out, starts the default entry at once."""
+    tries: Annotated[int, AfterValidator(rules.whole_number(1, 99))] | None = None
+    """How often an entry is started that has not yet been confirmed by a system that came up (systemd-boot)."""
+    kernels: Annotated[str, AfterValidator(choice(("default", "all")))] | None = None
+    """Which installed kernels get an entry: the `default` one, which is the newest or that of `kernel.version`, or
+    `all`."""
+    chain: Annotated[str, AfterValidator(choice(("own", "vendor")))] | None = None
+    """Whose GRUB it is: `own`, made from the distribution's modules, or `vendor`, the distribution's signed shim and
+    GRUB as they are."""
 
 
 class KernelTemplate(Section):
@@ -177,8 +188,9 @@ class KernelTemplate(Section):
     """The kernel's command line, without `root=`."""
     enable_extra_modules: Annotated[str, AfterValidator(rules.module_names)] | None = None
     """Kernel modules that the initrd gets beside those it finds itself, divided by blanks."""
-    uki: Annotated[bool, AfterValidator(not_built(lambda value: value))] | None = None
-    """Whether kernel, initrd and command line are one file; with systemd-boot they always are."""
+    uki: bool | None = None
+    """Whether kernel, initrd and command line are one file (a unified kernel image); where it is left out they are with
+    systemd-boot, and not with GRUB."""
     packages: Packages | None = None
     """The packages that bring the kernel."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from os_image_composer.config import rules, spec
+from os_image_composer.config.boot_rules import loader_name, makes_uki
 from os_image_composer.config.folders import files_in_folder
 from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate
 from os_image_composer.config.template_accounts import UserTemplate
@@ -89,7 +90,16 @@ def _disk(disk: DiskTemplate) -> spec.Disk:
 
 def _bootloader(system: SystemTemplate) -> spec.Bootloader:
     loader = system.bootloader
-    return spec.Bootloader((loader and loader.boot_type) or "", (loader and loader.provider) or "")
+    if loader is None:
+        raise ValueError("the template was not checked")
+    return spec.Bootloader(
+        boot_type=loader.boot_type or "",
+        provider=loader_name(loader.provider),
+        timeout=loader.timeout or 0,
+        tries=loader.tries,
+        kernels=loader.kernels or "default",
+        chain=loader.chain or "own",
+    )
 
 
 def _kernel(system: SystemTemplate) -> spec.Kernel:
@@ -101,8 +111,7 @@ def _kernel(system: SystemTemplate) -> spec.Kernel:
         cmdline=(kernel.cmdline or "").strip(),
         packages=tuple(kernel.packages or ()),
         extra_modules=tuple((kernel.enable_extra_modules or "").split()),
-        # systemd-boot always gets a UKI, also when the key is left out.
-        uki=True,
+        uki=makes_uki(kernel.uki, loader_name(system.bootloader.provider if system.bootloader else None)),
     )
 
 

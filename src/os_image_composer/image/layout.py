@@ -72,6 +72,10 @@ class DiskLayout:
     def of(self, role: Role) -> tuple[PlacedPartition, ...]:
         return tuple(p for p in self.partitions if p.role is role)
 
+    def of_type(self, name: str) -> PlacedPartition | None:
+        """The first partition of a type, by the type's name; a disk for a BIOS need not have an `esp`."""
+        return next((p for p in self.partitions if p.type_guid == type_guid(name)), None)
+
 
 def bare(layout: DiskLayout) -> DiskLayout:
     """What of the layout reaches the disk itself: how a running system mounts it stands in fstab, which is a file. The

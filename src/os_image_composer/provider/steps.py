@@ -8,28 +8,20 @@ from os_image_composer.build.step import Input, Step
 from os_image_composer.chroot.installer import Surroundings, all_of, installer_for
 from os_image_composer.chroot.services import PackageFile
 from os_image_composer.chroot.unpack import UnpackPackages
-from os_image_composer.config.distribution import Distribution, Need
-from os_image_composer.config.partition_roles import Role
+from os_image_composer.config.distribution import Distribution
 from os_image_composer.config.spec import ImageSpec
-from os_image_composer.errors import TemplateError
 from os_image_composer.image.accounts import Account, AccountGroup
-from os_image_composer.image.disk import WriteDisk
-from os_image_composer.image.identifiers import derived_uuid
 from os_image_composer.image.initrd import MakeInitrd
-from os_image_composer.image.layout import DiskLayout, alone, bare, fstab, lay_out, root_device
+from os_image_composer.image.layout import DiskLayout, fstab, lay_out
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
-from os_image_composer.image.root_filesystem import WriteRootFilesystem
-from os_image_composer.image.state import InitrdFile, state_settings
-from os_image_composer.image.uki import MakeUki
 from os_image_composer.image.units import UnitStates
-from os_image_composer.image.verity import FormatVerity
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
+from os_image_composer.provider.root_steps import disk_step, initrd_for, root_steps
 
-ROOT = "root-filesystem"
-VERITY = "verity"
 BILL = "sbom"  # the step whose result is published beside the image as well
 
 # It configures the interfaces for both backends: netplan writes its files for it.
@@ -56,37 +48,10 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     initrd = _initrd(spec, lock, distribution, layout, layers, projected)
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     whole = [*layers, configured, bill]
-    root = _root(lock, layout, whole, tools)
-    boot = _boot(spec, lock, distribution, layout, layers, initrd, tools, root)
-    disk = _disk(lock, layout, whole, tools, root, boot)
-    return [tools, *installed.steps, configured, projected, initrd, licences, bill, *root, boot, disk]
-
-
-def _root(lock: Lock, layout: DiskLayout, whole: list[Step], tools: Step) -> list[Step]:
-    """The root filesystem as a file, where nothing is written to it, and the hash tree over that where it is sealed."""
-    if not layout.read_only_root:
-        return []
-    partition, of_tools = layout.root, Input("tools", tools.name)
-    action = WriteRootFilesystem(alone(partition), lock.source_date_epoch)
-    root = Step(ROOT, action, (*all_of("lower", whole), of_tools))
-    if not layout.verity:
-        return [root]
-    parts = (derived_uuid(lock.seed, partition.id, f"verity-salt-{n}") for n in (1, 2))
-    seal = FormatVerity("".join(part.hex for part in parts), str(derived_uuid(lock.seed, partition.id, "verity")))
-    return [root, Step(VERITY, seal, (Input("root", root.name), of_tools))]
-
-
-def _disk(lock: Lock, layout: DiskLayout, whole: list[Step], tools: Step, root: list[Step], boot: Step) -> Step:
-    """It sees the layers only where something on the disk is made of them."""
-    on_disk = bare(layout)
-    from_layers = any(p.mount_point for p in on_disk.partitions if not (root and p.role is Role.ROOT))
-    inputs = (
-        *(all_of("lower", whole) if from_layers else ()),
-        *(Input({ROOT: "root", VERITY: "verity"}[step.name], step.name) for step in root),
-        Input("boot", boot.name),
-        Input("tools", tools.name),
-    )
-    return Step("disk", WriteDisk(on_disk, lock.source_date_epoch), inputs)
+    root = root_steps(lock, layout, whole, tools)
+    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools, root.seal)
+    disk = disk_step(lock, layout, [*whole, *boot.layers], tools, root, boot.files)
+    return [tools, *installed.steps, configured, projected, initrd, licences, bill, *root.steps, *boot.steps, disk]
 
 
 def _configured(
@@ -138,75 +103,17 @@ def _initrd(
     layers: list[Step],
     projected: Step,
 ) -> Step:
-    state = _state(spec, distribution, layout)
+    state = initrd_for(spec, distribution, layout)
     action = MakeInitrd(
         argv=(*_initrd_argv(spec, distribution), *state.argv),
         environment=_surroundings(lock, distribution).environment,
-        kernel=distribution.boot.kernel,
-        modules=distribution.boot.modules,
-        kernel_version=spec.kernel.version,
+        kernels=kernel_choice(spec, distribution.boot),
         source_date_epoch=lock.source_date_epoch,
         dated_by=distribution.initrd.dated_by,
         files=state.files,
         needs=state.needs,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
-
-
-@dataclass(frozen=True)
-class _State:
-    """What the initrd takes for a root that cannot be written to."""
-
-    argv: tuple[str, ...] = ()
-    files: tuple[InitrdFile, ...] = ()
-    needs: tuple[Need, ...] = ()
-
-
-def _state(spec: ImageSpec, distribution: Distribution, layout: DiskLayout) -> _State:
-    """Raises TemplateError `no-read-only-root` for a distribution whose initrd cannot do it."""
-    if not layout.read_only_root:
-        return _State()
-    data = distribution.initrd.read_only_root
-    if data is None:
-        raise TemplateError(
-            "no-read-only-root",
-            f"{distribution.dist} cannot have a root that is never written to",
-            cause="its data do not say how its initrd sets up what changes",
-            hint="use ext4 for '/' and systemConfig.immutability: {enabled: false}",
-            origin=spec.origin("systemConfig.immutability.enabled") or spec.origin("disk"),
-        )
-    own = tuple(InitrdFile(f"{data.into}/{name}", text, program) for name, text, program in data.files)
-    settings = state_settings(layout, data.into, data.verified)
-    if not layout.verity:
-        return _State(data.argv, (*own, *settings), data.needs)
-    return _State((*data.argv, *data.verity_argv), (*own, *settings), (*data.needs, *data.verity_needs))
-
-
-def _boot(
-    spec: ImageSpec,
-    lock: Lock,
-    distribution: Distribution,
-    layout: DiskLayout,
-    layers: list[Step],
-    initrd: Step,
-    tools: Step,
-    root: list[Step],
-) -> Step:
-    boot = distribution.boot
-    action = MakeUki(
-        name=f"{spec.name}.efi",
-        cmdline=f"root={root_device(layout)} {'ro' if layout.read_only_root else 'rw'} {spec.kernel.cmdline}".strip(),
-        kernel=boot.kernel,
-        modules=boot.modules,
-        kernel_version=spec.kernel.version,
-        stub=boot.stub,
-        loader=boot.loader,
-        removable_path=boot.removable_path,
-        source_date_epoch=lock.source_date_epoch,
-    )
-    seal = (Input("verity", step.name) for step in root if step.name == VERITY)
-    inputs = (*all_of("lower", layers), Input("initrd", initrd.name), *seal, Input("tools", tools.name))
-    return Step("boot", action, inputs)
 
 
 def _bill(

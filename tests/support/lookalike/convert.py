@@ -240,6 +240,14 @@ def _dracut(recipe: Recipe, deb: Path, version: str) -> None:
     recipe.add("Requires", *tools.split(), "system-setup")
 
 
+def _ukify(recipe: Recipe, deb: Path, version: str) -> None:
+    # It comes from a newer release than the rest. It unpacks a kernel with python3-zstandard to learn its release,
+    # which it is told; and it conflicts with the systemd that had its manual page.
+    required = recipe.relations["Requires"]
+    recipe.relations["Requires"] = [text for text in required if text != "python3-zstandard"]
+    recipe.relations["Conflicts"] = []
+
+
 _EDITS: dict[str, _Edit] = {
     "base-files": _base_files,
     "bash": _also("Provides", "/bin/bash"),
@@ -252,4 +260,5 @@ _EDITS: dict[str, _Edit] = {
     "openssh-server": _sshd,
     "rpm-common": _rpm,
     "systemd": _also("Requires", "system-setup"),
+    "systemd-ukify": _ukify,
 }

@@ -25,8 +25,10 @@ _ROOTS = """
 systemd systemd-sysv udev dbus bash coreutils util-linux iproute2 openssh-server ca-certificates e2fsprogs kmod
 login passwd procps linux-image-cloud-amd64 dracut dracut-core systemd-boot systemd-boot-efi rpm sudo cryptsetup-bin
 usr-is-merged zstd less logrotate efibootmgr systemd-resolved iputils-ping shim-unsigned cron hyperv-daemons
-tzdata jq tmux
+tzdata jq tmux python3 python3-pefile grub-common grub-pc-bin grub-efi-amd64-bin
 """
+# What Debian 12 has not got: of Debian 13 these packages alone, without what they need.
+_NEWER = ("systemd-ukify",)
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,25 @@ class Deb:
     path: Path
 
 
-def fetch(cache: Path, roots: Sequence[str] = tuple(_ROOTS.split())) -> list[Deb]:
-    """The newest Debian 12 packages for `roots` and the Essential ones, from the mirror of the host's settings."""
+def fetch(cache: Path, roots: Sequence[str] = tuple(_ROOTS.split()), newer: Sequence[str] = _NEWER) -> list[Deb]:
+    """The newest Debian 12 packages for `roots` and the Essential ones, and Debian 13's of the names in `newer`, from
+    the mirror of the host's settings."""
+    old = _fetched(cache, "debian12", roots, frozenset())
+    return [*old, *(_fetched(cache, "debian13", newer, frozenset(newer)) if newer else ())]
+
+
+def _fetched(cache: Path, dist: str, roots: Sequence[str], only: frozenset[str]) -> list[Deb]:
+    """The packages for `roots`, or of these `only` the ones of these names."""
     settings = load_settings(None, dict(os.environ), Path.cwd())
-    distribution = load_distribution("debian", "debian12", "x86_64", settings.config_dir)
+    distribution = load_distribution("debian", dist, "x86_64", settings.config_dir)
     family = family_for(distribution.family)
     mirrors = repositories_for(distribution, settings.mirrors, family.host_mirrors(Path("/etc")))
-    request = SetRequest("lookalike", (PackageGroup("roots", tuple(roots)),), essential=True)
+    request = SetRequest("lookalike", (PackageGroup("roots", tuple(roots)),), essential=not only)
     packages = PackageCache(cache / "debs")
     with HttpTransport(Network()) as transport:
         resolver = family.resolver(transport, cache / "metadata", SystemClock(), silent)
         found = resolver.resolve(mirrors, distribution.package_arch, [request])
         url = {r.name: r.url for r in found.repositories}
-        wanted = list(found.sets["lookalike"].packages())
+        wanted = [p for p in found.sets["lookalike"].packages() if not only or p.name in only]
         fetch_packages([((f"{url[p.repository]}/{p.path}",), p) for p in wanted], packages, transport)
     return [Deb(p.name, p.sha256, packages.path(p.sha256)) for p in wanted]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from support.lookalike.convert import file_of
@@ -46,13 +46,15 @@ NAMES: dict[str, tuple[str, ...]] = {
     "dracut-hyperv": ("dracut-core",),
     "dracut-xen": ("dracut-core",),
     "dracut-vrf": ("dracut-core",),
-    "systemd-ukify": ("systemd-boot-efi",),
     "shim": ("shim-unsigned",),
     "cronie-anacron": ("cron",),
     "cloud-init": (),
     "cloud-utils-growpart": (),
     "createrepo_c": (),
     "kernel-drivers-gpu": ("kernel",),
+    "grub2": ("grub-common",),
+    "grub2-pc": ("grub2", "grub-pc-bin"),
+    "grub2-efi": ("grub2", "grub-efi-amd64-bin"),
 }
 # Of the vendors' dracut-* packages little is more than such a file.
 _FILES = {
@@ -133,6 +135,8 @@ def names(present: set[str]) -> Iterator[Recipe]:
             recipe = Recipe(name, "3.0", "9.azl3").add("Requires", *(s for s in stand_ins if s in present))
             if name == "core-packages-base-image":
                 recipe.add("Requires", "system-release")
+            if name == "grub2":
+                recipe.link("/usr/bin/grub2-mkimage", "grub-mkimage")
             if name in _FILES:
                 file, text = _FILES[name]
                 recipe.file(f"/usr/lib/dracut/dracut.conf.d/{file}", text)
@@ -143,6 +147,19 @@ def names(present: set[str]) -> Iterator[Recipe]:
     initramfs.script("%posttrans", "dracut --force --regenerate-all || :")
     initramfs.script("%transfiletriggerin -- /usr/lib/modules", "dracut --force --regenerate-all || :")
     yield initramfs
+
+
+def notes(names: Iterable[str]) -> Iterator[Recipe]:
+    """Packages of these names that hold a note: what no image that is built here has, but templates ask for."""
+    for name in sorted(names):
+        text = "Made for a test: a look-alike, nothing of the vendor's.\n"
+        yield Recipe(name, "3.0", "9.azl3").directory(f"/usr/share/{name}").file(f"/usr/share/{name}/README", text)
+
+
+def grub_binary(grub_efi: Path) -> Recipe:
+    """GRUB for EFI as one program, where the vendor's package has it; from Debian's package of modules."""
+    program = file_of(grub_efi, "/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi")
+    return Recipe("grub2-efi-binary", "2.06", "1.azl3").file("/boot/efi/EFI/BOOT/grubx64.efi", program)
 
 
 def release(os_id: str, name: str, version: str = "3.0") -> Iterator[Recipe]:
