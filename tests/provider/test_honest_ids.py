@@ -20,7 +20,14 @@ from os_image_composer.build.execute import forecast
 from os_image_composer.build.plan import Plan, PlannedStep, make_plan
 from os_image_composer.build.shelf import Shelf
 from os_image_composer.build.store import Store
-from os_image_composer.config.distribution import BootData, Distribution, FirstBootFile, ImageTools, InitrdData
+from os_image_composer.config.distribution import (
+    BootData,
+    Distribution,
+    FirstBootFile,
+    ImageTools,
+    InitrdData,
+    ReadOnlyRootData,
+)
 from os_image_composer.config.reference import Shape, sections
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
@@ -77,6 +84,7 @@ disk:
     - {{id: root, name: root, type: linux-root-amd64, fsType: ext4, fsLabel: root, start: 257MiB, end: 1500MiB,
        mountPoint: /}}
     - {{id: data, typeUUID: 0fc63daf-8483-4772-8e79-3d69d8477de4, start: 1500MiB, end: 1600MiB}}
+    - {{id: hash, type: linux-root-amd64-verity, start: 1700MiB, end: 1720MiB}}
 systemConfig:
   name: own
   description: a sample
@@ -91,6 +99,7 @@ systemConfig:
     cmdline: quiet
     enableExtraModules: dummy
     packages: [linux-image-amd64]
+  immutability: {{enabled: false}}
   packages: [htop, jq]
   groups:
     - {{name: tele, gid: 900}}
@@ -217,6 +226,8 @@ def copied(folder: Path) -> None:
 
 
 CONF = "os-configuration"
+WITH_DATA = (("end: 1600MiB", "fsType: ext4, end: 1600MiB"),)
+SEALED = (*WITH_DATA, ("{enabled: false}", "{enabled: true}"))
 GRUB = (("provider: systemd-boot", "provider: grub"),)
 COUNTED = (("provider: systemd-boot", "provider: systemd-boot, tries: 3"),)
 VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"),)
@@ -381,8 +392,20 @@ TEMPLATE_ROWS = {
         "",
         also=(("    - cmd: echo two\n", "    - cmd: echo two\npackageRepositories: []\n"),),
     ),
-    "- a section as its OS default has it": Change(
-        NOTHING, "  kernel:\n", "  immutability: {enabled: false}\n  kernel:\n"
+    "- a section as its OS default has it": Change(NOTHING, "  kernel:\n", "  fde: {enabled: false}\n  kernel:\n"),
+    "systemConfig.immutability.enabled": Change(
+        f"{CONF} initrd root-filesystem verity boot disk", "{enabled: false}", "{enabled: true}", first=WITH_DATA
+    ),
+    "disk.partitions[].end of a sealed root": Change("root-filesystem disk", "1500MiB,\n", "1400MiB,\n", first=SEALED),
+    "disk.partitions[].name of a sealed root": Change("disk", "name: root, type", "name: system, type", first=SEALED),
+    "disk.partitions[].mountOptions of the data partition": Change(
+        "initrd", "end: 1600MiB", "mountOptions: noatime, end: 1600MiB", first=SEALED
+    ),
+    "disk.partitions[].mountPoint of the data partition": Change(
+        f"{CONF} initrd", "end: 1600MiB", "mountPoint: /opt, end: 1600MiB", first=SEALED
+    ),
+    "disk.partitions[].mountPoint of a partition more": Change(
+        f"{CONF} disk", "end: 1600MiB", "mountPoint: /data, end: 1600MiB", first=WITH_DATA
     ),
 }
 
@@ -391,6 +414,7 @@ COMMON, CONFIG, DEFAULT = (
     "osv/debian/debian13/config.yml",
     "osv/debian/debian13/imageconfigs/defaultconfigs/default-raw-x86_64.yml",
 )
+STATE = "osv/initrd/dracut/state.sh"
 CHROOT = "osv/debian/debian13/chrootenvconfigs/chrootenv_x86_64.yml"
 REPOSITORY = "osv/debian/debian13/providerconfigs/x86_64_repo.yml"
 TOOLS = "osv/image-tools.yml"
@@ -414,6 +438,15 @@ DATA_ROWS = {
     "initrd.extra_modules_option": Change("initrd", "--add-drivers", "--force-drivers", COMMON),
     "initrd.configuration": Change("initrd-configuration", "    - etc/crypttab\n", "", COMMON),
     "initrd.dated_by": Change("initrd", "dracut-functions.sh]", "dracut-init.sh]", COMMON),
+    "initrd.read_only_root.argv": Change("initrd", "argv: [--add, image-state]", "argv: []", COMMON, first=SEALED),
+    "initrd.read_only_root.verity_argv": Change("initrd", "systemd-veritysetup]", "other]", COMMON, first=SEALED),
+    "initrd.read_only_root.files": Change("initrd", "set -eufC", "set -euf", STATE, first=SEALED),
+    "initrd.read_only_root.into": Change("initrd", "90image-state", "91image-state", COMMON, first=SEALED),
+    "initrd.read_only_root.cmdline": Change("boot", "rd.emergency=halt", "rd.emergency=reboot", COMMON, first=SEALED),
+    "initrd.read_only_root.verified": Change("initrd", "[var/lib/dpkg]", "[]", COMMON, first=SEALED),
+    "initrd.read_only_root.needs": Change("initrd", "usr/sbin/e2fsck", "sbin/e2fsck", COMMON, first=SEALED),
+    "initrd.read_only_root.verity_needs": Change("initrd", "usr/sbin/dmsetup", "sbin/dmsetup", COMMON, first=SEALED),
+    "initrd.read_only_root where the root can be written to": Change(NOTHING, "[var/lib/dpkg]", "[]", COMMON),
     "boot.kernel": Change("initrd boot", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
     "boot.modules": Change("initrd boot", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
@@ -753,7 +786,7 @@ def test_every_key_of_the_language_has_a_row() -> None:
     elsewhere = {"target.os", "target.dist", "target.arch", "target.imageType"}
     refused = {
         *("sbomPackageMetadata", "packageRepositories[].insecureSkipVerify", "systemConfig.kernel.packages"),
-        *(key for key in keys if key.startswith(("systemConfig.immutability", "systemConfig.fde"))),
+        *(key for key in keys if key.startswith(("systemConfig.immutability.secure", "systemConfig.fde"))),
     }
     assert keys - rows - elsewhere - refused == set()
 
@@ -763,9 +796,15 @@ def _holds_sections(shape: Shape) -> bool:
 
 
 def test_every_field_of_the_distributions_data_has_a_row() -> None:
-    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile}
-    fields = {f.name for f in dataclasses.fields(Distribution)} - set(sections_of)
+    sections_of = {
+        "initrd": InitrdData,
+        "initrd.read_only_root": ReadOnlyRootData,
+        "boot": BootData,
+        "first_boot": FirstBootFile,
+    }
+    fields = {f.name for f in dataclasses.fields(Distribution)}
     fields |= {f"{name}.{f.name}" for name, kind in sections_of.items() for f in dataclasses.fields(kind)}
+    fields -= set(sections_of)
     # Of another distribution, architecture or family nothing is reused. Repositories have rows of their own.
     fields -= {"os", "dist", "arch", "family", "package_arch", "repositories"}
     fields |= {"repositories.url", "tools.packages"}

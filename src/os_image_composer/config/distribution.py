@@ -5,8 +5,8 @@ Everything that differs between distributions of a family stands in YAML under `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -45,12 +45,14 @@ class PackagedFile:
 class ReadOnlyRootData:
     """What the initrd of a root that cannot be written to takes beside others: `argv` is added to the generator's, and
     `verity_argv` where the root is sealed; `files` (name, text, whether it is a program) are put into the folder `into`
-    for the generator to find; `verified` are folders below /var that stay as the root has them."""
+    for the generator to find; `cmdline` is added to the kernel's command line; `verified` are folders below /var that
+    stay as the root has them."""
 
     argv: tuple[str, ...]
     verity_argv: tuple[str, ...]
     into: str
     files: tuple[tuple[str, str, bool], ...]
+    cmdline: str
     verified: tuple[str, ...]
     needs: tuple[PackagedFile, ...]
     verity_needs: tuple[PackagedFile, ...]
@@ -155,15 +157,8 @@ class Distribution:
 
 @dataclass(frozen=True)
 class ImageTools:
-    """The distribution whose packages the image tools come from, and which: `packages` always, those in `on_request`
-    for images that have what they are named after."""
+    """The distribution whose packages the image tools come from, and which."""
 
     os: str
     dist: str
     packages: tuple[str, ...]
-    on_request: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def for_features(self, features: Iterable[str]) -> ImageTools:
-        """With the packages for what an image has."""
-        more = (package for name in sorted(features) for package in self.on_request.get(name, ()))
-        return replace(self, packages=tuple(dict.fromkeys((*self.packages, *more))))

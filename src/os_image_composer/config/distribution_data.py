@@ -100,7 +100,6 @@ class _Tools(_Section):
     os: Word
     dist: Word
     packages: list[Word]
-    on_request: dict[Word, list[Word]] = {}
 
 
 class _PackagedFile(_Section):
@@ -113,6 +112,7 @@ class _ReadOnlyRoot(_Section):
     verity_argv: list[str]
     files: Glob
     into: Glob
+    cmdline: Annotated[str, AfterValidator(pattern(r"[ -~]*", "printable ASCII"))] = ""
     verified: list[Glob]
     needs: list[_PackagedFile]
     verity_needs: list[_PackagedFile]
@@ -225,8 +225,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
 def load_image_tools(data: Path) -> ImageTools:
     """Which packages the image tools environment is made of. Raises UsageError when the file is wrong."""
     tools = _read(data / "osv" / "image-tools.yml", _Tools)
-    more = {name: tuple(packages) for name, packages in tools.on_request.items()}
-    return ImageTools(tools.os, tools.dist, tuple(tools.packages), more)
+    return ImageTools(tools.os, tools.dist, tuple(tools.packages))
 
 
 def known_targets(data: Path) -> tuple[Target, ...]:
@@ -261,6 +260,7 @@ def _read_only_root(item: _ReadOnlyRoot | None, data: Path) -> ReadOnlyRootData 
         verity_argv=tuple(item.verity_argv),
         into=item.into,
         files=tuple(found),
+        cmdline=item.cmdline,
         verified=tuple(item.verified),
         needs=tuple(PackagedFile(need.path, need.package) for need in item.needs),
         verity_needs=tuple(PackagedFile(need.path, need.package) for need in item.verity_needs),

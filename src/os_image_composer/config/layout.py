@@ -12,7 +12,6 @@ from os_image_composer.config.partition_roles import (
     Role,
     guid,
     hash_size,
-    is_verity_type,
     roles,
 )
 from os_image_composer.config.partition_types import (
@@ -41,6 +40,8 @@ ROOTS = ("ext4", *READ_ONLY)
 # What cannot be kept on the data partition: it is the sealed system itself, or is made anew at each start.
 OF_THE_SYSTEM = ("bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr")
 FAT_LABEL = 11
+FS_LABEL = 16
+LABELS = {"erofs": 15, "squashfs": 0}
 ESP = type_guid("esp")
 BIOS = type_guid("bios")
 FLAG_TYPES = {"esp": ESP, "boot": ESP, "bios_grub": BIOS}
@@ -165,16 +166,12 @@ class _Layout:
                 yield self.finding("too-small", (*here, "fsType"), message)
 
     def others(self) -> Iterator[Finding]:
-        """Filesystems that only a root can have, and types that say what is not so."""
+        """Filesystems that only a root can have."""
         for index, partition in self.of(Role.OTHER):
             here: Location = ("partitions", index)
             if partition.fs_type in READ_ONLY:
                 message = f"is '{partition.fs_type}', which only '/' can have: it would be empty for ever"
                 yield self.finding("wrong-value", (*here, "fsType"), message, "use ext4 or fat32")
-            if is_verity_type(partition) and not self.verity:
-                key = "type" if partition.type else "typeUUID"
-                message = "is a hash tree's, but the root is not sealed"
-                yield self.finding("wrong-value", (*here, key), message, "systemConfig.immutability: {enabled: true}")
 
     def root(self) -> Iterator[Finding]:
         arch, roots = self.arch, self.of(Role.ROOT)
@@ -185,6 +182,10 @@ class _Layout:
             if partition.fs_type and partition.fs_type not in ROOTS:
                 message = f"is '{partition.fs_type}', which '/' cannot have"
                 yield self.finding("wrong-value", (*here, "fsType"), message, f"use {', '.join(ROOTS)}")
+            longest = LABELS.get(partition.fs_type or "", FS_LABEL)
+            if len(partition.fs_label or "") > longest:
+                message = f"is longer than the {longest} characters that a label has in {partition.fs_type}"
+                yield self.finding("wrong-value", (*here, "fsLabel"), message, None if longest else "remove it")
             other = next((name for a, name in ROOT_TYPE_BY_ARCH.items() if a != arch), None)
             if partition.type == other:
                 message = f"is '{other}', but the image is for {arch}"

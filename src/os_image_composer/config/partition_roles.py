@@ -61,10 +61,6 @@ def is_hash(partition: Described) -> bool:
     return partition.id in HASH_IDS or guid(partition) in _VERITY
 
 
-def is_verity_type(partition: Described) -> bool:
-    return guid(partition) in _VERITY
-
-
 def guid(partition: Described) -> str:
     """The partition's type, in upper case."""
     if partition.type or not partition.type_uuid:

@@ -14,6 +14,7 @@ from os_image_composer.chroot.services import Services
 from os_image_composer.image.disk_job import DiskJob
 from os_image_composer.image.layout import PlacedPartition
 from os_image_composer.image.write_ext4 import write_ext4
+from os_image_composer.image.write_packed import write_packed
 
 ROOT_IMAGE = "root.img"
 
@@ -31,8 +32,12 @@ class WriteRootFilesystem:
     source_date_epoch: int
 
     def run(self, work: Work[Services]) -> None:
-        sandbox, image = work.services.sandbox, work.output / ROOT_IMAGE
-        sandbox.new_file(image, self.partition.size)
+        sandbox, image, tree = work.services.sandbox, work.output / ROOT_IMAGE, Tree(work.all("lower"))
+        packed = self.partition.filesystem != "ext4"
+        sandbox.new_file(image, 0 if packed else self.partition.size)
         job = DiskJob(work, image, self.source_date_epoch)
-        write_ext4(job, self.partition, Tree(work.all("lower")), self.source_date_epoch, read_only=True)
+        if packed:
+            write_packed(job, self.partition, tree, self.source_date_epoch)
+        else:
+            write_ext4(job, self.partition, tree, self.source_date_epoch, read_only=True)
         sandbox.own(image)

@@ -22,8 +22,6 @@ ROOT_HASH = "root-hash"
 # A block that was changed stops the system: read errors alone would let it go on without what it could not read, such
 # as a firewall's rules (veritytab(5)).
 _OPTIONS = "systemd.verity_root_options=panic-on-corruption"
-# Whoever can spoil the data partition must not be given a shell before anything has started (dracut.cmdline(7)).
-_NO_SHELL = "rd.shell=0 rd.emergency=halt"
 
 _PLACE = "/run/data"
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -71,4 +69,4 @@ def read_root_hash(folder: Path) -> str:
 def sealed_command_line(root_hash: str) -> str:
     """What the kernel's command line says of a sealed root beside `root=`: systemd-veritysetup-generator(8) finds both
     partitions by their UUIDs, which follow from the root hash."""
-    return f"roothash={root_hash} {_OPTIONS} {_NO_SHELL}"
+    return f"roothash={root_hash} {_OPTIONS}"

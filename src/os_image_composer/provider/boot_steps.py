@@ -45,8 +45,7 @@ def boot_steps(
     """A template that was checked: what does not go together was refused (`config/boot_rules.py`). `seal` leaves the
     root hash that a UKI's command line has."""
     boot, loader = distribution.boot, spec.bootloader
-    access = "ro" if layout.read_only_root else "rw"
-    cmdline = f"root={root_device(layout)} {access} {spec.kernel.cmdline}".strip()
+    cmdline = _command_line(spec, distribution, layout)
     kernels = kernel_choice(spec, boot)
     counts = boot.bless if loader.tries else None
     inputs = (*all_of("lower", layers), Input("initrd", initrd.name))
@@ -89,6 +88,15 @@ def boot_steps(
     ukis = Step("uki", uki(None), for_uki)
     files = Step("boot", action, (*all_of("lower", layers), Input("uki", ukis.name)))
     return BootSteps((ukis, files), files)
+
+
+def _command_line(spec: ImageSpec, distribution: Distribution, layout: DiskLayout) -> str:
+    """The template's words come last, so that they count where two say different things."""
+    words = [f"root={root_device(layout)}", "ro" if layout.read_only_root else "rw"]
+    data = distribution.initrd.read_only_root
+    if layout.read_only_root and data is not None:
+        words.append(data.cmdline)
+    return " ".join(word for word in (*words, spec.kernel.cmdline) if word)
 
 
 def _alone(step: Step) -> BootSteps:

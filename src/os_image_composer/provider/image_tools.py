@@ -9,7 +9,7 @@ from os_image_composer.chroot.check import Check, State
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import load_distribution, load_image_tools
 from os_image_composer.config.settings import Settings, ToolsArchiveSetting
-from os_image_composer.config.spec import ImageSpec, PackageGroup, Target
+from os_image_composer.config.spec import PackageGroup, Target
 from os_image_composer.errors import ComposerError, TrustError, UsageError
 from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.lock import LockedRepository, PackageSet
@@ -23,15 +23,6 @@ def archive_digest(settings: Settings) -> str | None:
     """The digest of the archive that the settings name; None where the tools are resolved."""
     named = settings.image_tools
     return named.sha256 if isinstance(named, ToolsArchiveSetting) else None
-
-
-def tools_for(tools: ImageTools, spec: ImageSpec | None) -> ImageTools:
-    """The packages that an image's steps need, or, of no image in particular, all that any might."""
-    if spec is None:
-        return tools.for_features(tools.on_request)
-    filesystems = {partition.fs_type for partition in spec.disk.partitions}
-    sealed = {"verity"} if spec.immutability.enabled else set[str]()
-    return tools.for_features(name for name in tools.on_request if name in filesystems | sealed)
 
 
 def tools_request(tools: ImageTools) -> SetRequest:
@@ -61,14 +52,8 @@ def open_archive(settings: Settings, tools: ImageTools, distribution: Distributi
             cause=f"{' '.join(found)} instead of {' '.join(wanted)}",
             hint="write one with this version of the program: `env export`",
         )
-    check_complete(archive, tools, distribution)
-    return archive
-
-
-def check_complete(archive: ToolsArchive, tools: ImageTools, distribution: Distribution) -> None:
-    """Raises UsageError for an archive that lacks a package."""
     names = family_for(distribution.family).names
-    missing = [name for name in tools.packages if not any(names(name, package) for package in archive.index.packages)]
+    missing = [name for name in tools.packages if not any(names(name, package) for package in index.packages)]
     if missing:
         raise UsageError(
             "tools-archive-incomplete",
@@ -76,13 +61,13 @@ def check_complete(archive: ToolsArchive, tools: ImageTools, distribution: Distr
             cause=f"there is no package {', '.join(missing)} in it",
             hint="write one with this version of the program: `env export`",
         )
+    return archive
 
 
 def locked_tools(
     archive: ToolsArchive, tools: ImageTools, distribution: Distribution
 ) -> tuple[tuple[LockedRepository, ...], PackageSet]:
-    """What a lock says of an archive that has all the image tools. Raises what `check_complete` raises."""
-    check_complete(archive, tools, distribution)
+    """What a lock says of an archive that has all the image tools."""
     names = family_for(distribution.family).names
     asked = {text: next(p.name for p in archive.index.packages if names(text, p)) for text in tools.packages}
     return archive.locked(asked, distribution.family)

@@ -41,7 +41,6 @@ from os_image_composer.provider.image_tools import (
     archive_source,
     locked_tools,
     open_archive,
-    tools_for,
     tools_request,
 )
 from os_image_composer.provider.implicit_lock import ImplicitLock
@@ -95,7 +94,7 @@ class Locking:
         if file is not None:
             lock = file.lock
         else:
-            key = _request_key(spec, demands, archive_digest(self.settings), self._tools(spec))
+            key = _request_key(spec, demands, archive_digest(self.settings))
             kept = ImplicitLock(self.settings.cache_dir / "locks", key, self.services.clock)
             age = None if self.settings.offline else self.settings.metadata_max_age * 3600.0
 
@@ -163,7 +162,7 @@ class Locking:
         check_free(file)
         if spec is None:
             demands = self._tools_demands()
-            chosen = ChosenLock(self._resolve_sets(demands, str(derived_uuid(_SEEDS, TOOLS)), self._tools(None)))
+            chosen = ChosenLock(self._resolve_sets(demands, str(derived_uuid(_SEEDS, TOOLS))))
         else:
             demands = self._demands(spec)
             chosen = self.choose(spec, choice)
@@ -193,9 +192,6 @@ class Locking:
 
     # -- what is asked of whom -------------------------------------------------------------------------------
 
-    def _tools(self, spec: ImageSpec | None) -> ImageTools:
-        return tools_for(self.tools, spec)
-
     def _demands(self, spec: ImageSpec, as_of: int | None = None) -> tuple[Demand, ...]:
         """`as_of` is about the target's own repositories."""
         image = SetRequest("image", spec.package_groups, True, spec.weak_dependencies)
@@ -204,14 +200,14 @@ class Locking:
         if archive_digest(self.settings):
             return (own,)
         if self.tools_distribution == self.distribution:
-            return (replace(own, requests=(image, chroot, tools_request(self._tools(spec)))),)
-        return (own, *self._tools_demands(spec))
+            return (replace(own, requests=(image, chroot, tools_request(self.tools))),)
+        return (own, *self._tools_demands())
 
-    def _tools_demands(self, spec: ImageSpec | None = None) -> tuple[Demand, ...]:
+    def _tools_demands(self) -> tuple[Demand, ...]:
         """None where the settings name an archive: then no repository is needed for the image tools."""
         if archive_digest(self.settings):
             return ()
-        return (self._demand(self.tools_distribution, (tools_request(self._tools(spec)),)),)
+        return (self._demand(self.tools_distribution, (tools_request(self.tools),)),)
 
     def _demand(
         self,
@@ -236,9 +232,9 @@ class Locking:
 
     def _resolve(self, spec: ImageSpec, demands: tuple[Demand, ...]) -> Lock:
         seed = str(derived_uuid(_SEEDS, self.target.os, self.target.dist, self.target.arch, spec.name))
-        return self._resolve_sets(demands, seed, self._tools(spec))
+        return self._resolve_sets(demands, seed)
 
-    def _resolve_sets(self, demands: tuple[Demand, ...], seed: str, tools: ImageTools) -> Lock:
+    def _resolve_sets(self, demands: tuple[Demand, ...], seed: str) -> Lock:
         clock, listener = self.services.clock, self.services.listener
         started = clock.elapsed()
         listener(PhaseStarted("resolve"))
@@ -262,7 +258,7 @@ class Locking:
                 epoch = epoch or found.source_date_epoch
         if archive is not None:
             listener(Note("info", f"image tools: {archive.path}"))
-            more, sets[TOOLS] = locked_tools(archive, tools, self.tools_distribution)
+            more, sets[TOOLS] = locked_tools(archive, self.tools, self.tools_distribution)
             repositories += more
         target = self.target
         lock = Lock(target.os, target.dist, target.arch, seed, epoch, tuple(repositories), sets)
@@ -314,9 +310,9 @@ def _asked(demands: tuple[Demand, ...]) -> Asked:
     )
 
 
-def _request_key(spec: ImageSpec, demands: tuple[Demand, ...], archive: str | None, wanted: ImageTools) -> str:
+def _request_key(spec: ImageSpec, demands: tuple[Demand, ...], archive: str | None) -> str:
     """What resolution depends on, hashed: the target, what is asked for, and where; `archive` is the digest of the one
-    that the image tools, those `wanted`, are taken from."""
+    that the image tools are taken from."""
     asked = [
         {
             "requests": d.requests,
@@ -326,6 +322,6 @@ def _request_key(spec: ImageSpec, demands: tuple[Demand, ...], archive: str | No
         }
         for d in demands
     ]
-    tools = {"imageTools": [archive, wanted.packages]} if archive else {}
+    tools = {"imageTools": archive} if archive else {}
     text = canonical_json({"name": spec.name, "target": spec.target, "asked": asked, **tools})
     return f"{spec.name}-{sha256_text(text)[:16]}"

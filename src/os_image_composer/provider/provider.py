@@ -32,7 +32,6 @@ from os_image_composer.image.room import installed_size, usable
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.transport import Transport
 from os_image_composer.provider.bill import bill_files
-from os_image_composer.provider.image_tools import tools_for
 from os_image_composer.provider.interface import Preparation, Published, Resolved
 from os_image_composer.provider.lock_choice import ANY_LOCK, LockChoice
 from os_image_composer.provider.locking import Locking
@@ -213,7 +212,7 @@ class Provider:
         for name, source in bills.items():
             shutil.copyfile(source, folder / name)
         digests = {name: sha256_file(folder / name) for name in bills}
-        value = manifest(preparation, outcome, image.name, tools_for(self.tools, spec).packages, digests, seconds)
+        value = manifest(preparation, outcome, image.name, self.tools.packages, digests, seconds)
         (folder / record.name).write_text(dump_manifest(value))
         publish(folder, output, (image.name, *bills, record.name))
         shelf.note(image, outcome.final.digest)
