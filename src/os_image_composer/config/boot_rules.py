@@ -94,7 +94,7 @@ class _Boot:
                 "stands in a file that anybody can change"
             )
             yield self._finding(_SEALED, message, "kernel.uki: true")
-        if self.legacy and self._value((*_SECURE_BOOT, "enabled")) not in (None, False):
+        if self.legacy and self._own_keys():
             message = "cannot be had with bootType: legacy: secure boot is a service of UEFI"
             yield self._finding(_SECURE_BOOT, message, "bootType: efi", key=True)
 
@@ -108,10 +108,20 @@ class _Boot:
         elif self.uki:
             message = "cannot be 'vendor' with kernel.uki: true: no vendor has signed a file that this build makes"
             yield self._finding(here, message, "kernel.uki: false, or chain: own")
+        elif self._own_keys():
+            message = (
+                "cannot be 'vendor' with systemConfig.secureBoot: the vendor's shim asks for the vendor's key, and "
+                "what it starts is to stay as it is"
+            )
+            yield self._finding(here, message, "chain: own, or remove secureBoot")
         elif self._known.vendor is None:
             yield self._finding(
                 here, "cannot be 'vendor': no signed shim and GRUB are known for this target", "chain: own"
             )
+
+    def _own_keys(self) -> bool:
+        system = self._merged.get("systemConfig")
+        return isinstance(system, MappingNode) and system.get("secureBoot") is not None
 
     def _value(self, location: Location) -> object:
         node: object = self._merged

@@ -26,6 +26,7 @@ from os_image_composer.config.section import (
 )
 from os_image_composer.config.template_accounts import GroupTemplate, UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
+from os_image_composer.config.template_secure import SecureBootTemplate
 from os_image_composer.config.template_system import (
     ConfigurationTemplate,
     FileTemplate,
@@ -198,11 +199,11 @@ class KernelTemplate(Section):
 class Immutability(Section):
     enabled: bool
     """Whether the root file system is sealed (dm-verity)."""
-    secure_boot_db_key: Later = Field(None, alias="secureBootDBKey")
-    """The private key that signs what boots."""
-    secure_boot_db_crt: Later = Field(None, alias="secureBootDBCrt")
+    secure_boot_db_key: str | None = Field(None, alias="secureBootDBKey")
+    """The private key that signs what boots; all three or none. `secureBoot` says the same and more."""
+    secure_boot_db_crt: str | None = Field(None, alias="secureBootDBCrt")
     """Its certificate, PEM."""
-    secure_boot_db_cer: Later = Field(None, alias="secureBootDBCer")
+    secure_boot_db_cer: str | None = Field(None, alias="secureBootDBCer")
     """Its certificate, DER."""
 
 
@@ -245,7 +246,9 @@ class SystemTemplate(Section):
     kernel: KernelTemplate | None = None
     """The kernel and its command line."""
     immutability: Immutability | None = None
-    """A root file system that cannot change, and secure boot."""
+    """A root file system that cannot change."""
+    secure_boot: SecureBootTemplate | None = None
+    """Own keys: what boots is signed with them, and machines that have them enrolled start nothing else."""
     fde: Annotated[Encryption, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
     """Encrypted partitions."""
     users: list[UserTemplate] = []

@@ -11,18 +11,22 @@ from os_image_composer.chroot.unpack import UnpackPackages
 from os_image_composer.config.distribution import Distribution
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.image.accounts import Account, AccountGroup
+from os_image_composer.image.enrolment import MakeEnrolment
 from os_image_composer.image.initrd import MakeInitrd
 from os_image_composer.image.layout import DiskLayout, fstab, lay_out
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
+from os_image_composer.image.sign_boot import SignBoot
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
 from os_image_composer.provider.root_steps import disk_step, initrd_for, root_steps
 
 BILL = "sbom"  # the step whose result is published beside the image as well
+ENROLMENT = "enrolment"  # the same, where there are keys to enrol
 
 # It configures the interfaces for both backends: netplan writes its files for it.
 NETWORK_SERVICE = "systemd-networkd.service"
@@ -30,10 +34,11 @@ NETWORK_SERVICE = "systemd-networkd.service"
 
 @dataclass(frozen=True)
 class Extras:
-    """What the plan needs beside spec and lock: users and files by digest, secrets and paths left out."""
+    """What the plan needs beside spec and lock: users, files and keys by digest, secrets and paths left out."""
 
     accounts: tuple[Account, ...]
     files: tuple[PlacedFile, ...]
+    boot_certificates: BootCertificates | None = None
 
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
@@ -50,8 +55,11 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     whole = [*layers, configured, bill]
     root = root_steps(lock, layout, whole, tools)
     boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools, root.seal)
-    disk = disk_step(lock, layout, [*whole, *boot.layers], tools, root, boot.files)
-    return [tools, *installed.steps, configured, projected, initrd, licences, bill, *root.steps, *boot.steps, disk]
+    signed = _signed(spec, lock, boot.files, extras)
+    bootable = signed[-1] if signed else boot.files
+    disk = disk_step(lock, layout, [*whole, *boot.layers], tools, root, bootable)
+    made = (*root.steps, *boot.steps, *signed)
+    return [tools, *installed.steps, configured, projected, initrd, licences, bill, *made, disk]
 
 
 def _configured(
@@ -114,6 +122,18 @@ def _initrd(
         needs=state.needs,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
+
+
+def _signed(spec: ImageSpec, lock: Lock, boot: Step, extras: Extras) -> list[Step]:
+    """What is enrolled, and the boot step's files signed; nothing where the template names no keys."""
+    said, certificates = spec.secure_boot, extras.boot_certificates
+    if said is None or certificates is None:
+        return []
+    trusted = tuple(c.sha256 for c in certificates.trusted)
+    digests = (certificates.pk.sha256, certificates.kek.sha256, certificates.db.sha256)
+    enrolment = Step(ENROLMENT, MakeEnrolment(*digests, trusted, lock.source_date_epoch))
+    inputs = (Input("boot", boot.name), *((Input(ENROLMENT, enrolment.name),) if said.enroll != "manual" else ()))
+    return [enrolment, Step("sign-boot", SignBoot(certificates.db.sha256, said.enroll), inputs)]
 
 
 def _bill(
