@@ -21,6 +21,7 @@ EXPORTED = {
         "Logging",
         "RepositorySettings",
         "Settings",
+        "Signing",
         "ToolsArchiveSetting",
         "load_settings",
         "own_settings_file",

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -31,6 +32,7 @@ from os_image_composer.config.distribution import (
 from os_image_composer.config.reference import Shape, sections
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
+from support.boot_keys import KeyFolder
 from support.deb_repository import deb
 from support.planning import ChangeLock, filled, planned
 from support.small_archive import small_archive
@@ -38,19 +40,22 @@ from support.small_data import Described
 from support.step_sources import PACKAGE, step_files
 
 # What starts from a step's result, directly or not.
-_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", "labels", "disk"}
+_SIGNED = {"sign-boot", "disk"}
+_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", "labels", *_SIGNED}
 _LAYERED = {"os-configuration", "licences", *_CONFIGURED}
 AFTER = {
     "deb": {
-        "image-tools": {"boot", "disk"},
+        "image-tools": {"boot", *_SIGNED},
         "essential": {"chroot-environment", "packages:default", "packages:template", *_LAYERED},
         "chroot-environment": {"packages:default", "packages:template", *_LAYERED},
         "packages:default": {"packages:template", *_LAYERED},
         "packages:template": _LAYERED,
         "os-configuration": _CONFIGURED,
-        "initrd-configuration": {"initrd", "boot", "disk"},
-        "initrd": {"boot", "disk"},
-        "boot": {"disk"},
+        "initrd-configuration": {"initrd", "boot", *_SIGNED},
+        "initrd": {"boot", *_SIGNED},
+        "boot": _SIGNED,
+        "enrolment": _SIGNED,
+        "sign-boot": {"disk"},
         "licences": {"sbom", "labels", "disk"},
         "sbom": {"labels", "disk"},
         "labels": {"disk"},
@@ -64,7 +69,7 @@ AFTER["rpm"] = {
 
 NOTHING = ""
 PACKAGES = "essential chroot-environment packages:default packages:template"
-DATED = f"{PACKAGES} os-configuration initrd boot sbom disk"
+DATED = f"{PACKAGES} os-configuration initrd boot enrolment sbom disk"
 HASH = "$6$saltsaltsaltsalt$" + "x" * 86
 KEYS = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + letter * 43 for letter in "AB")
 KEY, OTHER_KEY = KEYS
@@ -100,6 +105,13 @@ systemConfig:
     enableExtraModules: dummy
     packages: [linux-image-amd64]
   packages: [htop, jq]
+  secureBoot:
+    key: keys/db.key
+    certificate: keys/db.pem
+    kek: {{key: keys/KEK.key, certificate: keys/KEK.pem}}
+    pk: {{key: keys/PK.key, certificate: keys/PK.pem}}
+    trusted: [keys/db.pem]
+    enroll: force
   groups:
     - {{name: tele, gid: 900}}
     - {{name: plain}}
@@ -226,11 +238,14 @@ def copied(folder: Path) -> None:
 
 
 CONF = "os-configuration"
-GRUB = (("provider: systemd-boot", "provider: grub"),)
+SECURE_BOOT = TEMPLATE[TEMPLATE.index("  secureBoot:\n") : TEMPLATE.index("  groups:\n")]
+UNSIGNED = (SECURE_BOOT, "")
+GRUB = (("provider: systemd-boot", "provider: grub"), UNSIGNED)
 COUNTED = (("provider: systemd-boot", "provider: systemd-boot, tries: 3"),)
-VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"),)
+VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"), UNSIGNED)
 WITH_BIOS = (("\nsystemConfig:", "\n    - {id: bios, type: bios, start: 1600MiB, end: 1610MiB}\nsystemConfig:"),)
-LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS)
+LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS, UNSIGNED)
+OPENED = "passphraseFile: keys/image.key\n"  # a file that only its owner can read, as any
 PLAIN_PASSWORD = ((f'"{HASH}"', "hush-hush-4"),)
 # Each begins with the key that it is about.
 TEMPLATE_ROWS = {
@@ -290,7 +305,7 @@ TEMPLATE_ROWS = {
     "systemConfig.bootloader.bootType": Change(
         "boot boot-files labels disk", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
     ),
-    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub"),
+    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub", first=(UNSIGNED,)),
     "systemConfig.bootloader.provider by its other name": Change(NOTHING, "grub}", "grub2}", first=GRUB),
     "systemConfig.bootloader.timeout": Change("boot", "systemd-boot}", "systemd-boot, timeout: 3}"),
     "systemConfig.bootloader.timeout of GRUB": Change("boot", "grub}", "grub, timeout: 3}", first=GRUB),
@@ -352,6 +367,41 @@ TEMPLATE_ROWS = {
     "systemConfig.network.interfaces[].routes[].via": Change(CONF, "via: 192.0.2.1", "via: 192.0.2.3"),
     "systemConfig.network.interfaces[].nameservers": Change(CONF, "[192.0.2.2]", "[192.0.2.4]"),
     "systemConfig.network.interfaces[].optional": Change(CONF, ", optional: true", ""),
+    "systemConfig.secureBoot.key in another file": Change(NOTHING, "key: keys/db.key", "key: ./keys/../keys/db.key"),
+    "systemConfig.secureBoot.certificate and its key": Change(
+        "enrolment sign-boot",
+        "key: keys/db.key\n    certificate: keys/db.pem",
+        "key: keys/image.key\n    certificate: keys/image.pem",
+    ),
+    "systemConfig.secureBoot.certificate in its other form": Change(
+        NOTHING, "    certificate: keys/db.pem", "    certificate: keys/db.der"
+    ),
+    "systemConfig.secureBoot.passphraseFile": Change(
+        NOTHING, "    key: keys/db.key", f"    {OPENED}    key: keys/db.key"
+    ),
+    "systemConfig.secureBoot.kek.key": Change(NOTHING, "key: keys/KEK.key", "key: ./keys/KEK.key"),
+    "systemConfig.secureBoot.kek.certificate and its key": Change(
+        "enrolment",
+        "{key: keys/KEK.key, certificate: keys/KEK.pem}",
+        "{key: keys/image.key, certificate: keys/image.pem}",
+    ),
+    "systemConfig.secureBoot.kek.passphraseFile": Change(
+        NOTHING, "{key: keys/KEK.key,", "{passphraseFile: keys/image.key, key: keys/KEK.key,"
+    ),
+    "systemConfig.secureBoot.kek left out": Change(
+        "enrolment", "    kek: {key: keys/KEK.key, certificate: keys/KEK.pem}\n", ""
+    ),
+    "systemConfig.secureBoot.pk.key": Change(NOTHING, "key: keys/PK.key", "key: ./keys/PK.key"),
+    "systemConfig.secureBoot.pk.certificate and its key": Change(
+        "enrolment",
+        "{key: keys/PK.key, certificate: keys/PK.pem}",
+        "{key: keys/image.key, certificate: keys/image.pem}",
+    ),
+    "systemConfig.secureBoot.pk.passphraseFile": Change(
+        NOTHING, "{key: keys/PK.key,", "{passphraseFile: keys/image.key, key: keys/PK.key,"
+    ),
+    "systemConfig.secureBoot.trusted": Change("enrolment", "trusted: [keys/db.pem]", "trusted: [keys/image.der]"),
+    "systemConfig.secureBoot.enroll": Change("sign-boot", "enroll: force", "enroll: if-safe"),
     "systemConfig.services.enable": Change(CONF, "[one.service]", "[one.service, four.service]"),
     "systemConfig.services.enable without suffix": Change(NOTHING, "[one.service]", "[one]"),
     "systemConfig.services.disable": Change(CONF, "[two.timer]", "[]"),
@@ -520,15 +570,22 @@ RPM_ROWS = {
     "environment": Change(f"{RPM_PACKAGES} {CONF} initrd", 'OFFLINE: "1"', 'OFFLINE: "0"', AZURE),
     "seed": Change(f"{CONF} boot sbom disk", lock=lambda k: replace(k, seed="11111111-2222-5333-8444-555555555555")),
     "source_date_epoch": Change(
-        f"{RPM_PACKAGES} {CONF} initrd boot sbom disk",
+        f"{RPM_PACKAGES} {CONF} initrd boot enrolment sbom disk",
         lock=lambda k: replace(k, source_date_epoch=k.source_date_epoch + 86400),
     ),
     "url": Change(NOTHING, lock=repository(url="https://elsewhere.invalid")),
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def keys_of_templates(keys: KeyFolder) -> None:
+    Workplace.keys = keys
+
+
 class Workplace:
     """A family's made-up packages, the plan of the template above, and a store that has all its results."""
+
+    keys: ClassVar[KeyFolder]
 
     def __init__(self, root: Path, family: str) -> None:
         self.root = root
@@ -545,6 +602,7 @@ class Workplace:
             text = text.replace("os: debian, dist: debian13", "os: azure-linux, dist: azl3").replace(
                 "linux-image-amd64", "kernel"
             )
+        shutil.copytree(self.keys.path, folder / "keys")
         for name, content in FILES.items():
             path = folder / "files" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -710,7 +768,7 @@ CODE = {
     "formats/file_contexts.py": LABELLING,
     "image/uki.py": {"make-uki"},
     "image/ukify.py": {"make-uki"},
-    "image/boot_files.py": {*LOADERS, "place-boot-files", "write-disk"},
+    "image/boot_files.py": {*LOADERS, "place-boot-files", "sign-boot", "write-disk"},
     "image/bios_boot.py": {"write-disk"},
     "image/loader_systemd.py": {"make-uki", "make-entries", *GRUB_EFI},
     "image/loader_entries.py": {"make-entries"},
@@ -719,6 +777,10 @@ CODE = {
     "image/grub_program.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files"},
     "image/grub_config.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files"},
     "image/kernel_files.py": {"make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files"},
+    "image/sign_boot.py": {"sign-boot"},
+    "image/enrolment.py": {"make-enrolment"},
+    "signing/authenticode.py": {"sign-boot"},
+    "formats/uefi_keys.py": {"make-enrolment", "sign-boot"},
     "image/pe.py": {"make-uki"},
     "image/ext4.py": {"write-disk"},
     "image/fat.py": {"write-disk"},
@@ -832,7 +894,7 @@ def test_a_pinned_essential_package_leaves_the_environment_as_it_was(deb_place: 
     assert after["chroot-environment"].id == deb_place.base["chroot-environment"].id
     assert after["image-tools"].id == deb_place.base["image-tools"].id
     assert {f.name for f in forecast(after, *deb_place.built) if f.verdict == "reused"} == {
-        *("image-tools", "chroot-essential", "chroot-environment"),
+        *("image-tools", "chroot-essential", "chroot-environment", "enrolment"),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,12 +26,21 @@ class FirmwareKind(Enum):
 
 
 @dataclass(frozen=True)
+class SecureBoot:
+    """Secure boot with the keys that a build left in the folder `keys`, or with those of the firmware's vendor where
+    that is None."""
+
+    keys: Path | None
+
+
+@dataclass(frozen=True)
 class Machine:
     """The virtual machine: `memory` in MiB; `kind` None means the one that the image is made for, `firmware` None the
-    host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS."""
+    host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS. `secure_boot` None is off."""
 
     accelerator: Accelerator = Accelerator.TCG
     memory: int = 1024
     cpus: int = 2
     firmware: Firmware | None = None
     kind: FirmwareKind | None = None
+    secure_boot: SecureBoot | None = None

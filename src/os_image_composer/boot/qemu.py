@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from os_image_composer.boot.console import Console
-from os_image_composer.boot.firmware import Firmware, find_firmware
+from os_image_composer.boot.enrolled import read_updates, with_keys
+from os_image_composer.boot.firmware import SECURE, USUAL, VENDOR, Firmware, find_firmware
 from os_image_composer.boot.image_file import check_image
 from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine
 from os_image_composer.boot.smbios import Credential, smbios_arguments
@@ -22,12 +23,14 @@ from os_image_composer.boot.starting import firmware_kind
 from os_image_composer.build.clock import Clock
 from os_image_composer.chroot.process import Process
 from os_image_composer.errors import BootError
+from os_image_composer.formats.window import FormatError
 
 PROGRAM = "qemu-system-x86_64"
 SEARCH = "/usr/local/bin:/usr/bin:/bin:/usr/libexec"
 # Everything that TCG can, but for the promise that byte-wise string instructions are fast, by which a kernel clears and
 # copies its pages: without it one boot of Debian 13 took 167 s of CPU instead of 181.
 _TCG_CPU = "max,-erms,-fsrm"
+_SMM = ("-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1")
 LIFELINE = Path(__file__).with_name("lifeline.py")
 
 
@@ -69,8 +72,7 @@ def qemu_argv(
     return (
         program,
         *(("-accel", "tcg,thread=multi", "-cpu", _TCG_CPU) if tcg else ("-accel", "kvm", "-cpu", "host")),
-        # Without graphics SeaBIOS shows what it says, and what is said through it, on the first serial port.
-        *("-machine", "q35" if firmware else "q35,graphics=off"),
+        *("-machine", _board(firmware), *(_SMM if firmware and firmware.smm else ())),
         *("-smp", str(machine.cpus), "-m", str(machine.memory)),
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *(_flash(firmware, variables) if firmware else ()),
@@ -98,13 +100,13 @@ def run_guest(
     temporary files go. Raises BootError when it cannot be started."""
     check_image(image)
     program = find_program()
-    kind = machine.kind or (FirmwareKind.UEFI if machine.firmware else firmware_kind(image))
-    firmware = (machine.firmware or find_firmware()) if kind is FirmwareKind.UEFI else None
+    kind = machine.kind or _kind(machine, image)
+    firmware = (machine.firmware or find_firmware(_builds(machine))) if kind is FirmwareKind.UEFI else None
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boot-", dir=scratch)))
         variables = folder / "variables.fd"
         if firmware:
-            shutil.copyfile(firmware.variables, variables)
+            variables.write_bytes(_variables(firmware, machine))
         pairs = [socket.socketpair() for _ in range(2)]
         for ours, theirs in pairs:
             stack.callback(ours.close)
@@ -132,6 +134,37 @@ def run_guest(
         console_end.close()
         report_end.close()
         yield Guest(Console(console, clock, heard), Console(report, clock), process)
+
+
+def _kind(machine: Machine, image: Path) -> FirmwareKind:
+    return FirmwareKind.UEFI if machine.firmware or machine.secure_boot else firmware_kind(image)
+
+
+def _board(firmware: Firmware | None) -> str:
+    if firmware is None:
+        # Without graphics SeaBIOS shows what it says, and what is said through it, on the first serial port.
+        return "q35,graphics=off"
+    return "q35,smm=on" if firmware.smm else "q35"
+
+
+def _builds(machine: Machine) -> tuple[Firmware, ...]:
+    if machine.secure_boot is None:
+        return USUAL
+    return SECURE if machine.secure_boot.keys is not None else VENDOR
+
+
+def _variables(firmware: Firmware, machine: Machine) -> bytes:
+    """What the firmware finds in its flash. Raises BootError `boot-firmware-unusable`, and as `read_updates`."""
+    content = firmware.variables.read_bytes()
+    if machine.secure_boot is None or machine.secure_boot.keys is None:
+        return content
+    keys = read_updates(machine.secure_boot.keys)
+    try:
+        return with_keys(content, keys)
+    except FormatError as error:
+        raise BootError(
+            "boot-firmware-unusable", f"no keys can be enrolled in {firmware.variables}", cause=str(error)
+        ) from error
 
 
 def _flash(firmware: Firmware, variables: Path) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ class Evidence:
     powered_off: bool
     ended_by: str  # why watching stopped, in words
     prompted: bool = False
+    secure_boot: bool = False  # the machine was started with it
 
     def answer(self, name: str) -> Answer | None:
         return next((a for a in self.answers if a.name == name), None)
@@ -38,7 +39,7 @@ class Evidence:
 class BootVerdict:
     """`reason` says in words why it passed or not. `default_target` and `target_reached` are None where the level
     cannot know them; `guest_seconds` is the guest's own figure, from its kernel's start to the end of the boot.
-    `lines` is the console."""
+    `secure_boot` is what the guest says of it, None where it said nothing. `lines` is the console."""
 
     level: Level
     passed: bool
@@ -51,6 +52,7 @@ class BootVerdict:
     kernel: str | None
     os: str | None
     powered_off: bool
+    secure_boot: bool | None
     answers: tuple[Answer, ...] = field(repr=False)
     lines: tuple[str, ...] = field(repr=False)
 
@@ -80,7 +82,7 @@ _DEAD = (
     (re.compile(r"BdsDxe: loading Boot.* \"EFI Internal Shell\""), "the firmware found nothing to boot"),
     (re.compile(r"BdsDxe: No bootable option or device was found.*"), "the firmware found nothing to boot"),
     (re.compile(r"No bootable device\."), "the firmware found nothing to boot"),  # SeaBIOS
-    (re.compile(r".*: Access Denied"), "the firmware refused a signature"),
+    (re.compile(r".*: Access [Dd]enied"), "the firmware refused a signature"),
 )
 
 
@@ -112,6 +114,8 @@ def judge(evidence: Evidence) -> BootVerdict:
     failed = failed_on_console(evidence.console)
     if evidence.prompted or any(at_prompt(line) for line in evidence.console):
         reason = _listing("a login prompt, but failed units", failed) if failed else "a login prompt, no failed unit"
+        if evidence.secure_boot:
+            reason += "; whether secure boot is on was not said"
         return _verdict(evidence, Level.CONSOLE, not failed, reason, failed)
     if any(_HANDED_OVER.search(line) for line in evidence.console):
         if any(dead_end(line) for line in evidence.console):
@@ -132,7 +136,10 @@ def _by_report(evidence: Evidence) -> BootVerdict:
         reason = f"the system is {state}, {target or 'its default target'} was not reached"
     else:
         reason = f"the system is {state}, {target or 'its default target'} reached, no failed unit"
-    passed = state == "running" and reached and not failed
+    without = evidence.secure_boot and not _secure_boot(evidence)
+    if without:
+        reason += "; secure boot is off"
+    passed = state == "running" and reached and not failed and not without
     return _verdict(evidence, Level.SELF_REPORT, passed, reason, failed, target, reached)
 
 
@@ -157,9 +164,16 @@ def _verdict(
         kernel=_text(evidence, "kernel") or None,
         os=_text(evidence, "os") or None,
         powered_off=evidence.powered_off,
+        secure_boot=_secure_boot(evidence),
         answers=evidence.answers,
         lines=evidence.console,
     )
+
+
+def _secure_boot(evidence: Evidence) -> bool | None:
+    """From the variable SecureBoot: 1 or 0; a guest without EFI has none (UEFI specification §3.3)."""
+    answer = evidence.answer("secure-boot")
+    return None if answer is None else answer.output.strip() == "1"
 
 
 def _guest_seconds(evidence: Evidence) -> float | None:

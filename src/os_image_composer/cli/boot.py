@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine
+from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine, SecureBoot
+from os_image_composer.errors import UsageError
 
 if TYPE_CHECKING:
     from os_image_composer.boot.verdict import BootVerdict
@@ -32,6 +33,18 @@ def boot(
     firmware: Annotated[
         FirmwareKind | None, typer.Option(help="What starts the image; what it is made for where this is left out.")
     ] = None,
+    secure_boot: Annotated[
+        bool, typer.Option("--secure-boot", help="With the image's own keys enrolled, and nothing else started.")
+    ] = False,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The keys to enrol: PK.auth, KEK.auth, db.auth; those beside the image if left out."
+        ),
+    ] = None,
+    vendor_keys: Annotated[
+        bool, typer.Option("--vendor-keys", help="Secure boot with the keys that firmware comes with (Microsoft's).")
+    ] = False,
     show_console: Annotated[bool, typer.Option("--console", help="Show the guest's console.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Boot, judge, power off; nothing to type.")] = False,
     console_log: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the console here.")] = None,
@@ -46,7 +59,10 @@ def boot(
     """
     from os_image_composer.build.clock import SystemClock
 
-    machine = Machine(accelerator=accel, memory=memory, cpus=cpus, kind=firmware)
+    secure = _secure(image, secure_boot, keys, vendor_keys)
+    if secure is not None and firmware is FirmwareKind.BIOS:
+        raise UsageError("wrong-usage", "secure boot is a service of UEFI: --firmware bios has none")
+    machine = Machine(accelerator=accel, memory=memory, cpus=cpus, kind=firmware, secure_boot=secure)
     if not check and sys.stdin.isatty():
         from os_image_composer.boot.interactive import run_in_terminal
 
@@ -72,6 +88,17 @@ def boot(
         for line in verdict_lines(verdict):
             print(line)
     raise typer.Exit(exit_code(verdict))
+
+
+def _secure(image: Path, wanted: bool, keys: Path | None, vendor: bool) -> SecureBoot | None:
+    """What the flags say of secure boot. Raises UsageError for two that exclude each other."""
+    if vendor and (keys or wanted):
+        raise UsageError("wrong-usage", "--vendor-keys is secure boot without keys of your own")
+    if vendor:
+        return SecureBoot(None)
+    if not (wanted or keys):
+        return None
+    return SecureBoot((keys or image.with_suffix(".secure-boot")).absolute())
 
 
 def _keep(image: Path, verdict: BootVerdict, clock: Clock) -> None:
@@ -124,6 +151,8 @@ def verdict_lines(verdict: BootVerdict) -> Iterator[str]:
     yield f"{'passed' if verdict.passed else 'not passed'} (level: {verdict.level.value}): {verdict.reason}"
     if verdict.os or verdict.kernel:
         yield f"  {verdict.os or 'unknown system'}, kernel {verdict.kernel or 'unknown'}"
+    if verdict.secure_boot is not None:
+        yield f"  secure boot is {'on' if verdict.secure_boot else 'off'}"
     yield f"  {verdict.seconds:.0f} s{guest}"
     if not verdict.passed:
         yield "  the last lines of the console:"
@@ -137,6 +166,7 @@ def verdict_json(verdict: BootVerdict) -> dict[str, object]:
         "reason": verdict.reason,
         "defaultTarget": verdict.default_target,
         "targetReached": verdict.target_reached,
+        "secureBoot": verdict.secure_boot,
         "failedUnits": list(verdict.failed_units),
         "seconds": round(verdict.seconds, 3),
         "guestSeconds": verdict.guest_seconds,

@@ -18,6 +18,7 @@ _UKI = ("systemConfig", "kernel", "uki")
 _CMDLINE = ("systemConfig", "kernel", "cmdline")
 _SEALED = ("systemConfig", "immutability", "enabled")
 _SECURE_BOOT = ("systemConfig", "secureBoot")
+_OLD_KEY = ("systemConfig", "immutability", "secureBootDBKey")
 # What GRUB's `linux` command puts a backslash before (GRUB, grub-core/lib/cmdline.c), which no kernel undoes.
 _ESCAPED_BY_GRUB = "\"'\\"
 
@@ -94,9 +95,19 @@ class _Boot:
                 "stands in a file that anybody can change"
             )
             yield self._finding(_SEALED, message, "kernel.uki: true")
-        if self.legacy and self._value((*_SECURE_BOOT, "enabled")) not in (None, False):
-            message = "cannot be had with bootType: legacy: secure boot is a service of UEFI"
-            yield self._finding(_SECURE_BOOT, message, "bootType: efi", key=True)
+        for keys in (_SECURE_BOOT, _OLD_KEY):
+            if self._there(keys) and self.legacy:
+                message = "cannot be had with bootType: legacy: secure boot is a service of UEFI"
+                yield self._finding(keys, message, "bootType: efi", key=True)
+            elif self._there(keys) and self.vendor_chain:
+                message = "cannot be had with bootloader.chain: vendor, where the vendor has signed everything"
+                yield self._finding(keys, message, "remove it, or write chain: own", key=True)
+            elif self._there(keys) and self.grub and not self.uki:
+                message = (
+                    "cannot be had with GRUB and kernels as files: without a shim GRUB has nobody who verifies them, "
+                    "and starts none while secure boot is on"
+                )
+                yield self._finding(keys, message, "kernel.uki: true, or provider: systemd-boot", key=True)
 
     def vendor(self) -> Iterator[Finding]:
         if not self.vendor_chain:
@@ -113,11 +124,18 @@ class _Boot:
                 here, "cannot be 'vendor': no signed shim and GRUB are known for this target", "chain: own"
             )
 
-    def _value(self, location: Location) -> object:
+    def _at(self, location: Location) -> object:
         node: object = self._merged
         for part in location:
             node = node.get(str(part)) if isinstance(node, MappingNode) else None
+        return node
+
+    def _value(self, location: Location) -> object:
+        node = self._at(location)
         return node.value if isinstance(node, ScalarNode) else None
+
+    def _there(self, location: Location) -> bool:
+        return self._at(location) is not None
 
     def _finding(self, location: Location, message: str, hint: str, *, key: bool = False) -> Finding:
         place = where(self._merged, location, key=key)

@@ -15,6 +15,7 @@ from os_image_composer.config.folders import faults_in_folder
 from os_image_composer.config.layout import check_layout
 from os_image_composer.config.merge import merge_templates, origins
 from os_image_composer.config.nearest import allowed_values, did_you_mean
+from os_image_composer.config.secure_boot import check_secure_boot
 from os_image_composer.config.selinux import contradictions
 from os_image_composer.config.template import DiskTemplate, ImageTemplate
 from os_image_composer.config.to_spec import image_spec, local_file
@@ -94,6 +95,7 @@ def _check(template: Path, data: Path) -> _Checked:
         *_disk(merged),
         *_boot(merged, data),
         *_suites(merged, data),
+        *check_secure_boot(merged),
         *_selinux(merged),
     )
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)

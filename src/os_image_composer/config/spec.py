@@ -182,6 +182,29 @@ class Configuration:
 
 
 @dataclass(frozen=True)
+class BootKey:
+    """A private key of the build host and its certificate; `passphrase` is the file that opens it, where it is named,
+    `said` the key path of the template that names it."""
+
+    key: Path
+    certificate: Path
+    passphrase: Path | None
+    said: str
+
+
+@dataclass(frozen=True)
+class SecureBoot:
+    """The keys that sign what boots, and its enrolment; where there is no key of their own, `db` signs for `kek` and
+    `pk` as well."""
+
+    db: BootKey
+    kek: BootKey | None = None
+    pk: BootKey | None = None
+    trusted: tuple[Path, ...] = ()
+    enroll: str = "manual"  # manual | if-safe | force
+
+
+@dataclass(frozen=True)
 class PackageGroup:
     """The packages that one template of the chain adds; the first group is the OS default template's."""
 
@@ -229,6 +252,7 @@ class ImageSpec:
     additional_files: tuple[AdditionalFile, ...]
     configurations: tuple[Configuration, ...]
     suites: tuple[RequestedSuite, ...]
+    secure_boot: SecureBoot | None
     origins: Mapping[str, Origin]
 
     def origin(self, path: str) -> Origin | None:

@@ -27,6 +27,7 @@ from os_image_composer.config.section import (
 from os_image_composer.config.selinux import MODES
 from os_image_composer.config.template_accounts import GroupTemplate, UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
+from os_image_composer.config.template_secure import SecureBootTemplate
 from os_image_composer.config.template_system import (
     ConfigurationTemplate,
     FileTemplate,
@@ -200,7 +201,7 @@ class Immutability(Section):
     enabled: bool
     """Whether the root file system is sealed (dm-verity)."""
     secure_boot_db_key: str | None = Field(None, alias="secureBootDBKey")
-    """The private key that signs what boots."""
+    """The private key that signs what boots; all three or none. `secureBoot` says the same and more."""
     secure_boot_db_crt: str | None = Field(None, alias="secureBootDBCrt")
     """Its certificate, PEM."""
     secure_boot_db_cer: str | None = Field(None, alias="secureBootDBCer")
@@ -246,7 +247,9 @@ class SystemTemplate(Section):
     kernel: KernelTemplate | None = None
     """The kernel and its command line."""
     immutability: Annotated[Immutability, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
-    """A root file system that cannot change, and secure boot."""
+    """A root file system that cannot change."""
+    secure_boot: SecureBootTemplate | None = None
+    """Own keys: what boots is signed with them, and machines that have them enrolled start nothing else."""
     fde: Annotated[Encryption, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
     """Encrypted partitions."""
     users: list[UserTemplate] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from os_image_composer.config import rules, spec
 from os_image_composer.config.boot_rules import loader_name, makes_uki
 from os_image_composer.config.folders import files_in_folder
+from os_image_composer.config.secure_boot import secure_boot_spec
 from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate
 from os_image_composer.config.template_accounts import UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
@@ -54,6 +55,7 @@ def image_spec(
         suites=tuple(
             spec.RequestedSuite(repository.codename, repository.priority) for repository in model.package_repositories
         ),
+        secure_boot=secure_boot_spec(system.secure_boot, system.immutability, origins),
         origins={**origins, **_package_places(chain)},
     )
 

@@ -9,6 +9,7 @@ from os_image_composer.build.execute import Forecast, Outcome
 from os_image_composer.build.plan import Plan
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.ospackage.lock import Lock
+from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.lock_choice import ChosenLock
 from os_image_composer.provider.secrets import PasswordHashes
 
@@ -23,6 +24,7 @@ class Preparation:
     output: Path
     passwords: PasswordHashes
     host_files: dict[str, Path]
+    boot_certificates: BootCertificates | None
 
     @property
     def lock(self) -> Lock:

@@ -18,7 +18,9 @@ from os_image_composer.build.execute import Outcome
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.lock_text import dump_lock
+from os_image_composer.provider.boot_keys import KnownCertificate, development_keys, development_warning
 from os_image_composer.provider.interface import Preparation
+from os_image_composer.signing.detached import FileSigner
 
 MANIFEST_VERSION = 1
 _HIDDEN = b"(hidden)"
@@ -30,10 +32,11 @@ def manifest(
     file_name: str,
     tools: Sequence[str],
     bills: Mapping[str, str],
+    signers: Sequence[FileSigner],
     seconds: float,
 ) -> dict[str, Any]:
     """Plain values; sizes in bytes, times in seconds. `tools` names the image tools' packages, `bills` the SHA-256 of
-    each bill of materials by its file name."""
+    each bill of materials by its file name; `signers` sign the files beside the image, this one included."""
     spec, lock = preparation.spec, preparation.lock
     image = lock.sets["image"]
     return {
@@ -53,6 +56,12 @@ def manifest(
             {"name": p.name, "version": p.version, "arch": p.arch, "sha256": p.sha256} for p in sorted(image.packages())
         ],
         "sboms": [{"file": name, "sha256": digest} for name, digest in sorted(bills.items())],
+        **_secure_boot(preparation),
+        "signatures": [
+            {"form": s.form, "name": s.name, "fingerprint": s.fingerprint, "development": s.development}
+            for s in signers
+        ],
+        "warnings": _warnings(preparation, signers),
         "tools": _tools(lock, tools),
         "engine": preparation.plan.engine,
         "steps": [{"name": s.name, "id": s.id} for s in outcome.steps],
@@ -83,6 +92,33 @@ def _templates(spec: ImageSpec) -> list[tuple[Path, str]]:
             content = content.replace(secret, _HIDDEN) if secret else content
         found.append((path, hashlib.sha256(content).hexdigest()))
     return found
+
+
+def _warnings(preparation: Preparation, signers: Sequence[FileSigner]) -> list[str]:
+    """What whoever gets the image should know before they trust it."""
+    keys = (*development_keys(preparation.boot_certificates), *(s.name for s in signers if s.development))
+    return [development_warning(name) for name in dict.fromkeys(keys)]
+
+
+def _secure_boot(preparation: Preparation) -> dict[str, Any]:
+    """Who signed what boots, and what is to be known of their keys."""
+    certificates, said = preparation.boot_certificates, preparation.spec.secure_boot
+    if certificates is None or said is None:
+        return {}
+    found: dict[str, Any] = {
+        "secureBoot": {
+            "pk": _certificate(certificates.pk),
+            "kek": _certificate(certificates.kek),
+            "db": _certificate(certificates.db),
+            "trusted": [_certificate(one) for one in certificates.trusted],
+            "enroll": said.enroll,
+        }
+    }
+    return found
+
+
+def _certificate(known: KnownCertificate) -> dict[str, Any]:
+    return {"subject": known.subject, "sha256": known.sha256, "development": known.development}
 
 
 def _tools(lock: Lock, names: Sequence[str]) -> list[dict[str, str]]:

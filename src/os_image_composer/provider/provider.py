@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,12 @@ from os_image_composer.image.room import installed_size, usable
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.transport import Transport
 from os_image_composer.provider.bill import bill_files
+from os_image_composer.provider.boot_keys import (
+    boot_certificates,
+    boot_signers,
+    development_keys,
+    development_warning,
+)
 from os_image_composer.provider.interface import Preparation, Published, Resolved
 from os_image_composer.provider.lock_choice import ANY_LOCK, LockChoice
 from os_image_composer.provider.locking import Locking
@@ -40,8 +47,12 @@ from os_image_composer.provider.placed import placed_in_template
 from os_image_composer.provider.publish import own_folder, publish, staging
 from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
-from os_image_composer.provider.steps import BILL, Extras, raw_image_steps
+from os_image_composer.provider.sign_files import file_signers, sign_files, signature_names
+from os_image_composer.provider.steps import BILL, ENROLMENT, Extras, raw_image_steps
 from os_image_composer.provider.verify import DifferentStep, Verdict, differing, note_in_manifest, side
+from os_image_composer.signing.detached import FileSigner
+from os_image_composer.signing.enrolment import FOLDER
+from os_image_composer.signing.signer import Signer
 
 
 class Provider:
@@ -51,6 +62,8 @@ class Provider:
         self.target = target
         self.services = services
         self.settings = services.settings
+        self._opened: Mapping[str, Signer] | None = None
+        self._file_signers: tuple[FileSigner, ...] | None = None
 
     def init(self) -> None:
         """Load what is known about the distribution. Raises UsageError for a target without data."""
@@ -107,9 +120,15 @@ class Provider:
         passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
         files, host_files = _placed_files(spec)
         accounts = tuple(self._account(user, passwords) for user in spec.users)
-        steps = raw_image_steps(spec, lock, self.distribution, Extras(accounts, files))
+        certificates = placed_in_template(spec, lambda: boot_certificates(spec))
+        for name in development_keys(certificates):
+            self._warn_of_development_key(name)
+        steps = raw_image_steps(spec, lock, self.distribution, Extras(accounts, files, certificates))
         plan = make_plan(self._plan_name(spec), steps, f"sandbox {SANDBOX_VERSION}")
-        return Preparation(spec, chosen, plan, output or self._output(spec), passwords, host_files)
+        return Preparation(spec, chosen, plan, output or self._output(spec), passwords, host_files, certificates)
+
+    def _warn_of_development_key(self, name: str) -> None:
+        self.services.listener(Note("warning", development_warning(name)))
 
     def _account(self, user: User, passwords: PasswordHashes) -> Account:
         sudo = (self.distribution.sudo_group,) if user.sudo else ()
@@ -139,6 +158,9 @@ class Provider:
     def build_image(self, preparation: Preparation) -> Published:
         """Run the plan and publish what it gives. Raises ComposerError; then nothing is published."""
         self._check_machine()
+        # Before anything runs: what is wrong with a key is said at once.
+        self._signers(preparation)
+        self._signers_of_files()
         started = self.services.clock.elapsed()
         name = secrets.token_hex(8)
         sandbox, store = self.workplace(preparation.lock, name)
@@ -161,7 +183,7 @@ class Provider:
                 clock=self.services.clock,
                 workers=self.settings.workers,
                 stop=sandbox.stop,
-                wanted=(BILL,),
+                wanted=(BILL, *((ENROLMENT,) if preparation.boot_certificates else ())),
             )
             return placed_in_template(preparation.spec, execution.run)
 
@@ -188,6 +210,8 @@ class Provider:
         verdict = Verdict(steps, clock.elapsed() - started)
         listener(PhaseFinished("verify", verdict.seconds, "the same bits" if verdict.equal else "other bits"))
         note_in_manifest(published.manifest, verdict)
+        record = published.manifest
+        self._sign({record.name: (record, sha256_file(record))}, record.parent)
         return verdict
 
     def _check_machine(self) -> None:
@@ -212,9 +236,21 @@ class Provider:
         for name, source in bills.items():
             shutil.copyfile(source, folder / name)
         digests = {name: sha256_file(folder / name) for name in bills}
-        value = manifest(preparation, outcome, image.name, self.tools.packages, digests, seconds)
+        value = manifest(
+            preparation, outcome, image.name, self.tools.packages, digests, self._signers_of_files(), seconds
+        )
         (folder / record.name).write_text(dump_manifest(value))
-        publish(folder, output, (image.name, *bills, record.name))
+        enrolled = _enrolment(outcome, folder, shelf.wanted.stem)
+        files = {
+            image.name: (outcome.image if outcome.image == shelf.wanted else shelf.staged, outcome.final.digest),
+            **{name: (folder / name, digest) for name, digest in digests.items()},
+            record.name: (folder / record.name, sha256_file(folder / record.name)),
+        }
+        signatures = self._sign(files, folder)
+        # A signature of an earlier build is about other bytes.
+        for name in (own for file in files for own in signature_names(file)):
+            (output / name).unlink(missing_ok=True)
+        publish(folder, output, (image.name, *bills, *enrolled, *signatures, record.name))
         shelf.note(image, outcome.final.digest)
         paths = tuple(output / name for name in bills)
         final = outcome.final
@@ -249,7 +285,53 @@ class Provider:
     def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
         packages = self.locking.packages(preparation.spec, preparation.chosen, transport)
         hashes, files = preparation.passwords.hashes, preparation.host_files
-        return StepServices(sandbox, packages, hashes, files, self.services.clock)
+        certificates = preparation.boot_certificates
+        return StepServices(
+            sandbox=sandbox,
+            packages=packages,
+            password_hashes=hashes,
+            host_files=files,
+            clock=self.services.clock,
+            signers=self._signers(preparation),
+            certificates={c.sha256: c.der for c in certificates.all()} if certificates else {},
+        )
+
+    def _signers(self, preparation: Preparation) -> Mapping[str, Signer]:
+        """The keys that the template names, opened once; a passphrase is asked for once."""
+        if self._opened is None:
+            spec, passphrases = preparation.spec, self.services.passphrases
+            self._opened = placed_in_template(spec, lambda: boot_signers(spec, passphrases))
+        return self._opened
+
+    def _signers_of_files(self) -> tuple[FileSigner, ...]:
+        if self._file_signers is None:
+            self._file_signers = file_signers(self.settings.signing, self.services.passphrases)
+            for signer in self._file_signers:
+                if signer.development:
+                    self._warn_of_development_key(signer.name)
+        return self._file_signers
+
+    def _sign(self, files: Mapping[str, tuple[Path, str]], folder: Path) -> tuple[str, ...]:
+        """Signatures of `files` into `folder`, as `sign_files`; nothing where nobody is to sign."""
+        signers, clock = self._signers_of_files(), self.services.clock
+        if not signers:
+            return ()
+        started = clock.elapsed()
+        self.services.listener(PhaseStarted("sign"))
+        names = sign_files(files, signers, folder)
+        self.services.listener(PhaseFinished("sign", clock.elapsed() - started, f"{len(names)} signatures"))
+        return names
+
+
+def _enrolment(outcome: Outcome, folder: Path, stem: str) -> list[str]:
+    """Copy what machines take keys from into a folder of `folder`; the names of the copies."""
+    if ENROLMENT not in outcome.wanted:
+        return []
+    source = outcome.wanted[ENROLMENT].content
+    assert source is not None
+    own = folder / f"{stem}{FOLDER}"
+    shutil.copytree(source, own)
+    return sorted(f"{own.name}/{path.name}" for path in own.iterdir())
 
 
 def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Path]]:

@@ -74,4 +74,5 @@ def publish(folder: Path, output: Path, names: Sequence[str]) -> None:
     first, and last the manifest, which says that the others are whole. Nothing else there is touched."""
     for name in names:
         if (folder / name).exists():
+            (output / name).parent.mkdir(exist_ok=True)
             (folder / name).replace(output / name)

@@ -12,18 +12,22 @@ from os_image_composer.config.distribution import Distribution
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.image.accounts import Account, AccountGroup
 from os_image_composer.image.disk import WriteDisk
+from os_image_composer.image.enrolment import MakeEnrolment
 from os_image_composer.image.initrd import MakeInitrd
 from os_image_composer.image.layout import DiskLayout, bare, fstab, lay_out
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
+from os_image_composer.image.sign_boot import SignBoot
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
 from os_image_composer.provider.selinux_steps import asked, label_steps, labelled, switched
 
 BILL = "sbom"  # the step whose result is published beside the image as well
+ENROLMENT = "enrolment"  # the same, where there are keys to enrol
 
 # It configures the interfaces for both backends: netplan writes its files for it.
 NETWORK_SERVICE = "systemd-networkd.service"
@@ -31,10 +35,11 @@ NETWORK_SERVICE = "systemd-networkd.service"
 
 @dataclass(frozen=True)
 class Extras:
-    """What the plan needs beside spec and lock: users and files by digest, secrets and paths left out."""
+    """What the plan needs beside spec and lock: users, files and keys by digest, secrets and paths left out."""
 
     accounts: tuple[Account, ...]
     files: tuple[PlacedFile, ...]
+    boot_certificates: BootCertificates | None = None
 
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
@@ -48,15 +53,17 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     projected = _projected(distribution, layers, configured)
     initrd = _initrd(spec, lock, distribution, layers, projected)
     boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools)
+    signed = _signed(spec, lock, boot.files, extras)
+    bootable = signed[-1] if signed else boot.files
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     root = [*layers, configured, bill, *boot.layers]
     labels = label_steps(spec, distribution, root)
     disk = Step(
         "disk",
         WriteDisk(bare(layout), lock.source_date_epoch),
-        (*all_of("lower", root), *labelled(labels), Input("boot", boot.files.name), Input("tools", tools.name)),
+        (*all_of("lower", root), *labelled(labels), Input("boot", bootable.name), Input("tools", tools.name)),
     )
-    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, licences, bill, *labels, disk]
+    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, *signed, licences, bill, *labels, disk]
 
 
 def _configured(
@@ -110,6 +117,18 @@ def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: lis
         dated_by=distribution.initrd.dated_by,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
+
+
+def _signed(spec: ImageSpec, lock: Lock, boot: Step, extras: Extras) -> list[Step]:
+    """What is enrolled, and the boot step's files signed; nothing where the template names no keys."""
+    said, certificates = spec.secure_boot, extras.boot_certificates
+    if said is None or certificates is None:
+        return []
+    trusted = tuple(c.sha256 for c in certificates.trusted)
+    digests = (certificates.pk.sha256, certificates.kek.sha256, certificates.db.sha256)
+    enrolment = Step(ENROLMENT, MakeEnrolment(*digests, trusted, lock.source_date_epoch))
+    inputs = (Input("boot", boot.name), *((Input(ENROLMENT, enrolment.name),) if said.enroll != "manual" else ()))
+    return [enrolment, Step("sign-boot", SignBoot(certificates.db.sha256, said.enroll), inputs)]
 
 
 def _bill(

@@ -10,10 +10,11 @@ from os_image_composer.errors import ImageError
 from os_image_composer.formats.filesystem import FileSystem, NodeKind, walk
 from os_image_composer.formats.partition_table import Partition, PartitionTable, read_partition_table
 from os_image_composer.formats.volumes import identify, open_filesystem
-from os_image_composer.formats.window import FileSource, FormatError, Window
+from os_image_composer.formats.window import ALLOWANCE, FileSource, FormatError, Window
 from os_image_composer.report.efi import digest, efi_program
-from os_image_composer.report.image_file import EfiProgram, EspFile, ImageInfo, Part, Root
+from os_image_composer.report.image_file import EfiProgram, EspFile, ImageInfo, Part, Root, SealedRoot
 from os_image_composer.report.root_filesystem import is_root, read_root, sbom_content
+from os_image_composer.report.sealed_root import sealed_roots
 
 _TYPE_NAMES = {guid: name for name, guid in PARTITION_TYPES.items()} | {
     "0xef": "esp",
@@ -117,6 +118,7 @@ def partition_type(partition: Partition) -> str:
 class _Inspection:
     def __init__(self, path: Path, source: FileSource) -> None:
         self.path = path
+        self._source = source
         self.disk = Window.over(source)
         self.findings: list[str] = []
         self.root: FileSystem | None = None
@@ -141,9 +143,17 @@ class _Inspection:
             parts=parts,
             esp_files=esp_files,
             programs=programs,
+            sealed=self._sealed(programs, table),
             root=root,
             findings=tuple(dict.fromkeys(self.findings)),
         )
+
+    def _sealed(self, programs: tuple[EfiProgram, ...], table: PartitionTable | None) -> tuple[SealedRoot, ...]:
+        self._source.allow(ALLOWANCE + 2 * self.disk.size)  # a sealed root is read whole
+        try:
+            return tuple(sealed_roots(programs, table, self.disk))
+        finally:
+            self._source.allow(ALLOWANCE)
 
     def _volumes(self, table: PartitionTable | None) -> Iterator[tuple[Part, FileSystem | None]]:
         if table is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from os_image_composer.report.image_file import EfiProgram, ImageInfo, Part, Root
+from os_image_composer.report.image_file import EfiProgram, ImageInfo, Part, Root, SealedRoot
 from os_image_composer.report.selinux import SelinuxState
 
 
@@ -37,6 +37,9 @@ def _lines(info: ImageInfo, packages: bool) -> Iterator[str]:
             yield f"  {file.path}  {size(file.size)}"
             if program is not None:
                 yield from (f"    {line}" for line in _program(program))
+    for sealed in info.sealed:
+        yield ""
+        yield from _sealed(sealed)
     if info.root is not None:
         yield ""
         yield from _root(info.root, packages)
@@ -58,15 +61,21 @@ def _part(part: Part) -> tuple[str, ...]:
 def _program(program: EfiProgram) -> Iterator[str]:
     version = f" {program.version}" if program.version else ""
     yield f"{program.kind}{version}, {program.machine}, sha256 {program.sha256}"
-    if program.signatures:
-        for signers in program.signatures:
-            yield f"signed by {'; '.join(signers) or 'nobody it names'} (the signature itself was not checked)"
-    else:
+    for signature in program.signatures:
+        holds = f"does not hold: {signature.fault}" if signature.fault else "is what was signed"
+        yield f"signed by {signature.signer} ({holds})"
+    if not program.signatures:
         yield "not signed"
     if program.kind == "uki":
         yield "sections: " + ", ".join(f"{s.name} {size(s.size)}" for s in program.sections)
         if ".cmdline" in program.text:
             yield f"command line: {program.text['.cmdline']}"
+
+
+def _sealed(sealed: SealedRoot) -> Iterator[str]:
+    yield f"sealed {sealed.what}: root hash {sealed.root_hash}, of {sealed.program}"
+    places = f"partition {sealed.data or 'unknown'}, hash tree in partition {sealed.tree or 'unknown'}"
+    yield f"  {places}: {sealed.fault or 'all of it is what was sealed'}"
 
 
 def _root(root: Root, packages: bool) -> Iterator[str]:
