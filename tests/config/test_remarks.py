@@ -38,3 +38,10 @@ def test_a_rule_of_sudo_needs_no_password(write: Write, data: Path) -> None:
     user = f"  users: [{{name: ada, sudo: true, sshAuthorizedKeys: ['{KEY}']}}]\n"
     file = '  additionalFiles: [{local: rule, final: /etc/sudoers.d/ada, mode: "0440"}]\n'
     assert remarks(load_image_spec(write(HEAD + user + file), data)) == ()
+
+
+def test_an_initrd_that_no_signature_covers_is_told(write: Write, data: Path) -> None:
+    users = "  users: [{name: ada, password: x}]\n"
+    vendor = "  bootloader: {provider: grub, chain: vendor}\n"
+    (finding,) = remarks(load_image_spec(write(HEAD + users + vendor), data))
+    assert (finding.reference, finding.origin and finding.origin.line) == ("initrd-not-protected", 5)

@@ -155,7 +155,7 @@ class _Layout:
             if partition.mount_point and not partition.fs_type:
                 message = "is a place for files, but the partition has no fsType"
                 yield self.finding("missing-key", (*here, "mountPoint"), message)
-            if partition.mount_options and not partition.mount_point:
+            if partition.mount_options and not partition.mount_point and self.roles[index] is not Role.STATE:
                 message = "is given without a mountPoint"
                 yield self.finding("missing-key", (*here, "mountOptions"), message)
             if partition.fs_type in FAT and len(partition.fs_label or "") > FAT_LABEL:

@@ -16,6 +16,7 @@ from os_image_composer.image.boot_files import BIOS, BIOS_BOOT, BIOS_CORE, ESP
 from os_image_composer.image.disk_job import DISK, DiskJob
 from os_image_composer.image.layout import SECTOR, DiskLayout, PlacedPartition, sealed
 from os_image_composer.image.root_filesystem import ROOT_IMAGE
+from os_image_composer.image.selinux import Labels
 from os_image_composer.image.verity import HASH_TREE, read_root_hash
 from os_image_composer.image.write_ext4 import write_empty_ext4, write_ext4
 from os_image_composer.image.write_fat import check_empty, write_fat
@@ -28,8 +29,9 @@ _READ_ONLY = 60
 @dataclass(frozen=True)
 class WriteDisk:
     """The root filesystem is the file that the input `root` has, sealed by the tree of the input `verity` where there
-    is one, or else the stack of layers `lower`, which also fills what is mounted below it; the EFI system partition and
-    what a BIOS starts are the boot step's files."""
+    is one, or else the stack of layers `lower`, which also fills what is mounted below it, labelled with what the step
+    of the role `labels` computed, where there is one; the EFI system partition and what a BIOS starts are the boot
+    step's files."""
 
     kind: ClassVar[str] = "write-disk"
     version: ClassVar[int] = 6
@@ -68,7 +70,8 @@ class WriteDisk:
             check_empty(job, partition, tree)
             write_fat(job, partition, None)
         elif partition.filesystem and partition.mount_point:
-            write_ext4(job, partition, tree, epoch)
+            labels = next((Labels.read(folder) for folder in job.work.all("labels")), None)
+            write_ext4(job, partition, tree, epoch, labels)
         elif partition.filesystem:
             write_empty_ext4(job, partition, epoch)
 

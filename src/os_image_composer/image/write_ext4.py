@@ -12,6 +12,7 @@ from os_image_composer.errors import StepError
 from os_image_composer.image import ext4
 from os_image_composer.image.disk_job import DISK, DiskJob
 from os_image_composer.image.layout import MIB, PlacedPartition
+from os_image_composer.image.selinux import Labels
 
 _TARGET = "/target"
 _BATCH = "/run/batch"
@@ -23,13 +24,13 @@ def write_ext4(
     partition: PlacedPartition,
     tree: Tree,
     source_date_epoch: int,
+    labels: Labels | None = None,
     *,
-    attributes: Sequence[Xattr] = (),
     read_only: bool = False,
 ) -> None:
-    """Write `tree`, from the partition's mount point on, into the job's file at the partition's place. `attributes` are
-    set beside the tree's own; with `read_only` nobody will write to it. Raises StepError `root-too-small` where it has
-    no room, `attributes-not-written`, and what the job raises."""
+    """Write `tree`, from the partition's mount point on, with `labels`, into the job's file at the partition's place;
+    with `read_only` nobody will write to it. Raises StepError `root-too-small` where it has no room,
+    `attributes-not-written`, and what the job raises."""
     folder = (partition.mount_point or "/").strip("/")
     with ThreadPoolExecutor(1) as pool:
         # mke2fs finds out by itself when there is no room; the survey, made beside it, tells how much is missing.
@@ -40,7 +41,8 @@ def write_ext4(
         except StepError as error:
             raise _too_small(surveyed.result().bytes, partition) or error from error
         survey = surveyed.result()
-    _finish(job, partition, _below(folder, (*survey.xattrs, *attributes)), source_date_epoch)
+    attributes = _below(folder, (*survey.xattrs, *(labels.tree if labels else ())))
+    _finish(job, partition, (*attributes, *(labels.lost_and_found if labels else ())), source_date_epoch)
 
 
 def write_empty_ext4(job: DiskJob, partition: PlacedPartition, source_date_epoch: int) -> None:

@@ -14,6 +14,7 @@ from os_image_composer.chroot.tree import Xattr
 from os_image_composer.errors import StepError
 from os_image_composer.image.disk_job import DISK, DiskJob
 from os_image_composer.image.layout import MIB, PlacedPartition
+from os_image_composer.image.selinux import Labels
 
 _ARCHIVE = "/run/archive"
 _BLOCK = 4096
@@ -24,14 +25,15 @@ _NO_SQUASHFS = "system."
 
 
 def write_packed(
-    job: DiskJob, partition: PlacedPartition, tree: Tree, source_date_epoch: int, *, attributes: Sequence[Xattr] = ()
+    job: DiskJob, partition: PlacedPartition, tree: Tree, source_date_epoch: int, labels: Labels | None = None
 ) -> None:
-    """Write `tree`, with `attributes` beside its own, as the job's file, which gets as long as needed. Raises StepError
-    `root-too-small` where it would not fit the partition, `attributes-not-written` for what a squashfs cannot have,
-    and what the job raises."""
+    """Write `tree`, with `labels` beside its attributes, as the job's file, which gets as long as needed. Raises
+    StepError `root-too-small` where it would not fit the partition, `attributes-not-written` for what a squashfs cannot
+    have, and what the job raises."""
     sandbox, archive = job.work.services.sandbox, job.work.scratch / "archive.tar"
+    attributes = labels.tree if labels else ()
     if partition.filesystem == "squashfs":
-        _check_attributes((*sandbox.survey(tree).xattrs, *attributes))
+        _check_attributes(sandbox.survey(tree).xattrs)
     sandbox.archive(tree, source_date_epoch, archive, attributes)
     try:
         argv = mkfs_erofs if partition.filesystem == "erofs" else sqfstar

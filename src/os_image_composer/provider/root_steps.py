@@ -46,13 +46,15 @@ class ForInitrd:
     needs: tuple[PackagedFile, ...] = ()
 
 
-def root_steps(lock: Lock, layout: DiskLayout, whole: list[Step], tools: Step) -> RootSteps:
-    """`whole` are the layers of the finished root."""
+def root_steps(
+    lock: Lock, layout: DiskLayout, whole: list[Step], tools: Step, labels: tuple[Input, ...] = ()
+) -> RootSteps:
+    """`whole` are the layers of the finished root, `labels` what it is labelled with."""
     if not layout.read_only_root:
         return RootSteps()
     partition, of_tools = layout.root, Input("tools", tools.name)
     action = WriteRootFilesystem(alone(partition), lock.source_date_epoch)
-    root = Step("root-filesystem", action, (*all_of("lower", whole), of_tools))
+    root = Step("root-filesystem", action, (*all_of("lower", whole), *labels, of_tools))
     if not layout.verity:
         return RootSteps(root)
     parts = (derived_uuid(lock.seed, partition.id, f"verity-salt-{n}") for n in (1, 2))
@@ -60,12 +62,20 @@ def root_steps(lock: Lock, layout: DiskLayout, whole: list[Step], tools: Step) -
     return RootSteps(root, Step("verity", seal, (Input("root", root.name), of_tools)))
 
 
-def disk_step(lock: Lock, layout: DiskLayout, whole: list[Step], tools: Step, root: RootSteps, boot: Step) -> Step:
+def disk_step(
+    lock: Lock,
+    layout: DiskLayout,
+    whole: list[Step],
+    tools: Step,
+    root: RootSteps,
+    boot: Step,
+    labels: tuple[Input, ...] = (),
+) -> Step:
     """It sees the layers only where something on the disk is made of them."""
     on_disk = bare(layout)
     made = {Role.ROOT} if root.filesystem else set[Role]()
     from_layers = any(p.mount_point for p in on_disk.partitions if p.role not in made)
-    inputs = (*(all_of("lower", whole) if from_layers else ()), *root.inputs())
+    inputs = (*((*all_of("lower", whole), *labels) if from_layers else ()), *root.inputs())
     files = (Input("boot", boot.name), Input("tools", tools.name))
     return Step("disk", WriteDisk(on_disk, lock.source_date_epoch), (*inputs, *files))
 

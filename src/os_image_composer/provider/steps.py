@@ -24,6 +24,7 @@ from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_pa
 from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
 from os_image_composer.provider.root_steps import disk_step, initrd_for, root_steps
+from os_image_composer.provider.selinux_steps import asked, label_steps, labelled, switched
 
 BILL = "sbom"  # the step whose result is published beside the image as well
 ENROLMENT = "enrolment"  # the same, where there are keys to enrol
@@ -43,7 +44,7 @@ class Extras:
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
     """Every step from locked packages to the disk image, inputs before what uses them."""
-    layout = lay_out(spec, lock.seed)
+    spec, layout = switched(spec, distribution), lay_out(spec, lock.seed)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     surroundings = _surroundings(lock, distribution)
     installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
@@ -53,12 +54,16 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     initrd = _initrd(spec, lock, distribution, layout, layers, projected)
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     whole = [*layers, configured, bill]
-    root = root_steps(lock, layout, whole, tools)
+    # A root that is never written to is whole, and has its labels, before there is anything that boots it.
+    early = label_steps(spec, distribution, whole) if layout.read_only_root else []
+    root = root_steps(lock, layout, whole, tools, labelled(early))
     boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools, root.seal)
     signed = _signed(spec, lock, boot.files, extras)
     bootable = signed[-1] if signed else boot.files
-    disk = disk_step(lock, layout, [*whole, *boot.layers], tools, root, bootable)
-    made = (*root.steps, *boot.steps, *signed)
+    whole = [*whole, *boot.layers]
+    late = label_steps(spec, distribution, whole) if not layout.read_only_root else []
+    disk = disk_step(lock, layout, whole, tools, root, bootable, labelled([*early, *late]))
+    made = (*early, *root.steps, *boot.steps, *signed, *late)
     return [tools, *installed.steps, configured, projected, initrd, licences, bill, *made, disk]
 
 
@@ -78,6 +83,7 @@ def _configured(
         accounts=extras.accounts,
         network=spec.network,
         commands=tuple(c.cmd for c in spec.configurations),
+        selinux=asked(spec, distribution),
         units=_units(spec),
         leftovers=distribution.leftovers,
         first_boot=distribution.first_boot,

@@ -88,7 +88,19 @@ for name in $VERIFIED; do
 done
 
 # Files of /etc that nobody changed stay the root's, also those of a newer root.
-mkdir -p "$data/etc/upper" "$data/etc/work"
+# What lies over it is a folder as /etc is: of its owner, mode and label.
+if [ ! -d "$data/etc/upper" ]; then
+    rm -rf "$data/etc.new" "$data/etc"
+    mkdir -p "$data/etc.new/work"
+    cp -a "$original/etc" "$data/etc.new/upper" || refuse "/etc does not fit on the data partition"
+    (
+        set +f
+        rm -rf "$data/etc.new/upper"/* "$data/etc.new/upper"/.[!.]*
+    )
+    sync
+    mv "$data/etc.new" "$data/etc"
+    sync
+fi
 over="lowerdir=$original/etc,upperdir=$data/etc/upper,workdir=$data/etc/work"
 mount -t overlay -o "$over,index=off,metacopy=off,redirect_dir=off,xino=off" overlay "$root/etc"
 umount "$original"

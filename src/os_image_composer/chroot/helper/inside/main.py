@@ -30,6 +30,7 @@ _VERBS = {
     "entries": "digest",
     "fingerprint": "digest",
     "survey": "digest",
+    "listing": "digest",
     "remove": "layers",
     "project": "layers",
     "edit": "files",
