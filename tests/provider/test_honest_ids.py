@@ -229,12 +229,15 @@ def copied(folder: Path) -> None:
 
 
 CONF = "os-configuration"
-OPENED = "passphraseFile: keys/image.key\n"  # a file that only its owner can read, as any
-GRUB = (("provider: systemd-boot", "provider: grub"),)
+BY_HAND = ("enroll: force", "enroll: manual")
+GRUB = (("provider: systemd-boot", "provider: grub"), BY_HAND)
 COUNTED = (("provider: systemd-boot", "provider: systemd-boot, tries: 3"),)
-VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"),)
+VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"), BY_HAND)
 WITH_BIOS = (("\nsystemConfig:", "\n    - {id: bios, type: bios, start: 1600MiB, end: 1610MiB}\nsystemConfig:"),)
-LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS)
+SECURE_BOOT = TEMPLATE[TEMPLATE.index("  secureBoot:\n") : TEMPLATE.index("  groups:\n")]
+UNSIGNED = ((SECURE_BOOT, ""),)
+LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS, *UNSIGNED)
+OPENED = "passphraseFile: keys/image.key\n"  # a file that only its owner can read, as any
 PLAIN_PASSWORD = ((f'"{HASH}"', "hush-hush-4"),)
 # Each begins with the key that it is about.
 TEMPLATE_ROWS = {
@@ -292,9 +295,9 @@ TEMPLATE_ROWS = {
     ),
     "systemConfig.weakDependencies left out (see the other family)": Change(NOTHING, "  weakDependencies: false\n", ""),
     "systemConfig.bootloader.bootType": Change(
-        "boot boot-files disk", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
+        "boot boot-files disk", "bootType: efi", "bootType: legacy", first=(*GRUB[:1], *WITH_BIOS, *UNSIGNED)
     ),
-    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub"),
+    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub", first=(BY_HAND,)),
     "systemConfig.bootloader.provider by its other name": Change(NOTHING, "grub}", "grub2}", first=GRUB),
     "systemConfig.bootloader.timeout": Change("boot", "systemd-boot}", "systemd-boot, timeout: 3}"),
     "systemConfig.bootloader.timeout of GRUB": Change("boot", "grub}", "grub, timeout: 3}", first=GRUB),
