@@ -40,6 +40,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
         output=image.parent,
         passwords=None,
         host_files={},
+        boot_certificates=None,
     )
     manifest = image.with_suffix(".manifest.json")
     return interface.Published(image, manifest, (), 64 << 20, "d" * 64, Outcome(final, image, steps), preparation, 4.5)

@@ -232,10 +232,10 @@ CONF = "os-configuration"
 BY_HAND = ("enroll: force", "enroll: manual")
 GRUB = (("provider: systemd-boot", "provider: grub"), BY_HAND)
 COUNTED = (("provider: systemd-boot", "provider: systemd-boot, tries: 3"),)
-VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"), BY_HAND)
 WITH_BIOS = (("\nsystemConfig:", "\n    - {id: bios, type: bios, start: 1600MiB, end: 1610MiB}\nsystemConfig:"),)
 SECURE_BOOT = TEMPLATE[TEMPLATE.index("  secureBoot:\n") : TEMPLATE.index("  groups:\n")]
 UNSIGNED = ((SECURE_BOOT, ""),)
+VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"), *UNSIGNED)
 LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS, *UNSIGNED)
 OPENED = "passphraseFile: keys/image.key\n"  # a file that only its owner can read, as any
 PLAIN_PASSWORD = ((f'"{HASH}"', "hush-hush-4"),)
@@ -305,7 +305,7 @@ TEMPLATE_ROWS = {
     "systemConfig.bootloader.tries": Change("boot", "systemd-boot}", "systemd-boot, tries: 3}"),
     "systemConfig.bootloader.kernels": Change("initrd boot", "systemd-boot}", "systemd-boot, kernels: all}"),
     "systemConfig.bootloader.kernels as it is": Change(NOTHING, "systemd-boot}", "systemd-boot, kernels: default}"),
-    "systemConfig.bootloader.chain": Change("boot", "grub}", "grub, chain: vendor}", first=GRUB),
+    "systemConfig.bootloader.chain": Change("boot", "grub}", "grub, chain: vendor}", first=(*GRUB[:1], *UNSIGNED)),
     "systemConfig.bootloader.chain as it is": Change(NOTHING, "grub}", "grub, chain: own}", first=GRUB),
     "systemConfig.bootloader.bootType left out": Change(NOTHING, "bootType: efi, ", ""),
     "systemConfig.bootloader.provider left out": Change(NOTHING, ", provider: systemd-boot", ""),

@@ -176,8 +176,8 @@ def _verdict(
 
 
 def _secure_boot(evidence: Evidence) -> bool | None:
-    """From the variable SecureBoot: 1 or 0; a guest without EFI has none (UEFI specification §3.3). Where the guest does
-    not report, from what its kernel says on the console."""
+    """From the variable SecureBoot: 1 or 0; a guest without EFI has none (UEFI specification §3.3). Where there is no
+    report, from what the kernel says on the console."""
     answer = evidence.answer("secure-boot")
     if answer is not None:
         return answer.output.strip() == "1"
