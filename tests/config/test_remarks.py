@@ -7,6 +7,7 @@ import pytest
 
 from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.remarks import remarks
+from support.boot_keys import KeyFolder
 
 Write = Callable[..., Path]
 HEAD = """\
@@ -38,3 +39,12 @@ def test_a_rule_of_sudo_needs_no_password(write: Write, data: Path) -> None:
     user = f"  users: [{{name: ada, sudo: true, sshAuthorizedKeys: ['{KEY}']}}]\n"
     file = '  additionalFiles: [{local: rule, final: /etc/sudoers.d/ada, mode: "0440"}]\n'
     assert remarks(load_image_spec(write(HEAD + user + file), data)) == ()
+
+
+def test_keys_without_a_uki_leave_the_initrd_unsigned_and_that_is_told(
+    write: Write, data: Path, keys: KeyFolder
+) -> None:
+    text = HEAD + "  users: [{name: ada, password: x}]\n" + f"  secureBoot: {keys.template()}\n"
+    assert remarks(load_image_spec(write(text), data)) == ()
+    (said,) = remarks(load_image_spec(write(text + "  kernel: {uki: false}\n"), data))
+    assert (said.reference, said.origin and said.origin.line) == ("initrd-not-signed", 6)

@@ -14,7 +14,7 @@ SUDO_RULES = "/etc/sudoers.d/"
 
 def remarks(spec: ImageSpec) -> tuple[Finding, ...]:
     """In the order of the template. Commands of `configurations` may have mended what is said here."""
-    return (*_nobody(spec), *_sudo(spec), *_root(spec))
+    return (*_nobody(spec), *_sudo(spec), *_root(spec), *_unsigned(spec))
 
 
 def _nobody(spec: ImageSpec) -> Iterator[Finding]:
@@ -39,6 +39,13 @@ def _root(spec: ImageSpec) -> Iterator[Finding]:
         if user.name == "root" and _has_password(user):
             hint = "a user with sudo leaves a trace of who it was"
             yield Finding("root-password", "root has a password", spec.origin(f"systemConfig.users[{number}]"), hint)
+
+
+def _unsigned(spec: ImageSpec) -> Iterator[Finding]:
+    if spec.secure_boot is not None and not spec.kernel.uki:
+        origin = spec.origin("systemConfig.kernel.uki") or spec.origin("systemConfig.secureBoot")
+        message = "initrd and command line are in no signature: only a unified kernel image has them inside"
+        yield Finding("initrd-not-signed", message, origin, "kernel.uki: true")
 
 
 def _has_password(user: User) -> bool:
