@@ -41,10 +41,17 @@ def test_a_rule_of_sudo_needs_no_password(write: Write, data: Path) -> None:
     assert remarks(load_image_spec(write(HEAD + user + file), data)) == ()
 
 
+def test_an_initrd_that_no_signature_covers_is_told(write: Write, data: Path) -> None:
+    users = "  users: [{name: ada, password: x}]\n"
+    vendor = "  bootloader: {provider: grub, chain: vendor}\n"
+    (finding,) = remarks(load_image_spec(write(HEAD + users + vendor), data))
+    assert (finding.reference, finding.origin and finding.origin.line) == ("initrd-not-protected", 5)
+
+
 def test_keys_without_a_uki_leave_the_initrd_unsigned_and_that_is_told(
     write: Write, data: Path, keys: KeyFolder
 ) -> None:
     text = HEAD + "  users: [{name: ada, password: x}]\n" + f"  secureBoot: {keys.template()}\n"
     assert remarks(load_image_spec(write(text), data)) == ()
     (said,) = remarks(load_image_spec(write(text + "  kernel: {uki: false}\n"), data))
-    assert (said.reference, said.origin and said.origin.line) == ("initrd-not-signed", 6)
+    assert (said.reference, said.origin and said.origin.line) == ("initrd-not-protected", 6)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from os_image_composer.boot.machine import Machine
+from os_image_composer.boot.qemu import run_guest
+from os_image_composer.build.clock import SystemClock
 from support.workshop import CHECKOUT, Workshop
 
 pytestmark = [pytest.mark.build, pytest.mark.boot]
@@ -45,14 +48,14 @@ CHAINS = {
         "  bootloader: {provider: grub}\n",
         {
             "debian": ("grub-common", "grub-efi-amd64-bin"),
-            "azure-linux": ("grub2", "grub2-efi", "grub2-efi-binary"),
+            "azure-linux": ("grub2", "grub2-efi", "grub2-efi-unsigned"),
         },
     ),
     "grub-efi-uki": Chain(
         "  bootloader: {provider: grub}\n  kernel: {uki: true}\n",
         {
             "debian": ("grub-common", "grub-efi-amd64-bin"),
-            "azure-linux": ("grub2", "grub2-efi", "grub2-efi-binary"),
+            "azure-linux": ("grub2", "grub2-efi", "grub2-efi-unsigned"),
         },
     ),
     "grub-bios": Chain(
@@ -124,3 +127,39 @@ def test_samples_ask_for_what_is_booted_here() -> None:
         text = (CHECKOUT / "image-templates" / f"{name}.yml").read_text()
         dist, _, chain = name.removesuffix("-raw").partition("-x86_64-")
         assert all(package in text for package in CHAINS[chain].packages[TARGETS[dist]])
+
+
+COUNTED = """
+  bootloader: {tries: 3, kernels: all, timeout: 1}
+  users: [{name: admin, sudo: true, shell: /bin/bash, password: change-me-first}]
+"""
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(SECONDS + 900)
+@pytest.mark.parametrize(("uki", "folder"), [(True, "EFI/Linux"), (False, "loader/entries")])
+@pytest.mark.parametrize("dist", ["debian12", "debian13"])
+def test_booted_system_confirms_the_entry_that_was_counted(build: Build, dist: str, uki: bool, folder: str) -> None:
+    """Of two kernels the one that booted loses its counter, and the other keeps it."""
+    text = (
+        f'image: {{name: {dist}-counted, version: "1.0"}}\n'
+        f"target: {{os: debian, dist: {dist}, arch: x86_64, imageType: raw}}\n"
+        f"systemConfig:\n  name: counted\n  hostname: {dist}\n"
+        f"  packages: [linux-image-cloud-amd64, systemd-boot, sudo]\n  kernel: {{uki: {str(uki).lower()}}}\n{COUNTED}"
+    )
+    with run_guest(build(dist, text), Machine(), SystemClock()) as guest:
+        console = guest.console
+        console.expect(rf"{dist} login: $", SECONDS)
+        console.send("admin\n")
+        console.expect(r"Password: $", 60)
+        console.send("change-me-first\n")
+        console.expect(r"\$ $", 60)
+        console.send("until systemctl is-active -q boot-complete.target systemd-bless-boot.service; do sleep 1; done\n")
+        console.expect(r"\$ $", SECONDS)
+        console.send(f"uname -r; echo change-me-first | sudo -S -p '' ls -1 /boot/efi/{folder}; echo over\n")
+        answer = console.expect(r"(?s)\nover\r?\n.*\$ $", 120)
+    words = answer.split()
+    entries = [word for word in words if word.startswith(f"{dist}-counted-")]
+    running = next(word for word in words if word.endswith("-amd64"))
+    assert len(entries) == 2, answer
+    assert [entry for entry in entries if "+3" not in entry] == [f"{dist}-counted-{running}.{'efi' if uki else 'conf'}"]

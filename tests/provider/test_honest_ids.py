@@ -21,7 +21,14 @@ from os_image_composer.build.execute import forecast
 from os_image_composer.build.plan import Plan, PlannedStep, make_plan
 from os_image_composer.build.shelf import Shelf
 from os_image_composer.build.store import Store
-from os_image_composer.config.distribution import BootData, Distribution, FirstBootFile, ImageTools, InitrdData
+from os_image_composer.config.distribution import (
+    BootData,
+    Distribution,
+    FirstBootFile,
+    ImageTools,
+    InitrdData,
+    SelinuxData,
+)
 from os_image_composer.config.reference import Shape, sections
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
@@ -34,7 +41,7 @@ from support.step_sources import PACKAGE, step_files
 
 # What starts from a step's result, directly or not.
 _SIGNED = {"sign-boot", "disk"}
-_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", *_SIGNED}
+_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", "labels", *_SIGNED}
 _LAYERED = {"os-configuration", "licences", *_CONFIGURED}
 AFTER = {
     "deb": {
@@ -49,8 +56,9 @@ AFTER = {
         "boot": _SIGNED,
         "enrolment": _SIGNED,
         "sign-boot": {"disk"},
-        "licences": {"sbom", "disk"},
-        "sbom": {"disk"},
+        "licences": {"sbom", "labels", "disk"},
+        "sbom": {"labels", "disk"},
+        "labels": {"disk"},
         "disk": set[str](),
     },
 }
@@ -128,6 +136,7 @@ systemConfig:
         addresses: [192.0.2.10/24]
         routes: [{{to: default, via: 192.0.2.1}}]
         nameservers: [192.0.2.2]
+  selinux: enforcing
   services: {{enable: [one.service], disable: [two.timer], mask: [three.socket]}}
   additionalFiles:
     - {{local: files/motd, final: /etc/motd, mode: "0600", owner: ann, group: tele}}
@@ -229,14 +238,13 @@ def copied(folder: Path) -> None:
 
 
 CONF = "os-configuration"
-BY_HAND = ("enroll: force", "enroll: manual")
-GRUB = (("provider: systemd-boot", "provider: grub"), BY_HAND)
-COUNTED = (("provider: systemd-boot", "provider: systemd-boot, tries: 3"),)
-WITH_BIOS = (("\nsystemConfig:", "\n    - {id: bios, type: bios, start: 1600MiB, end: 1610MiB}\nsystemConfig:"),)
 SECURE_BOOT = TEMPLATE[TEMPLATE.index("  secureBoot:\n") : TEMPLATE.index("  groups:\n")]
-UNSIGNED = ((SECURE_BOOT, ""),)
-VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"), *UNSIGNED)
-LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS, *UNSIGNED)
+UNSIGNED = (SECURE_BOOT, "")
+GRUB = (("provider: systemd-boot", "provider: grub"), UNSIGNED)
+COUNTED = (("provider: systemd-boot", "provider: systemd-boot, tries: 3"),)
+VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"), UNSIGNED)
+WITH_BIOS = (("\nsystemConfig:", "\n    - {id: bios, type: bios, start: 1600MiB, end: 1610MiB}\nsystemConfig:"),)
+LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS, UNSIGNED)
 OPENED = "passphraseFile: keys/image.key\n"  # a file that only its owner can read, as any
 PLAIN_PASSWORD = ((f'"{HASH}"', "hush-hush-4"),)
 # Each begins with the key that it is about.
@@ -295,21 +303,21 @@ TEMPLATE_ROWS = {
     ),
     "systemConfig.weakDependencies left out (see the other family)": Change(NOTHING, "  weakDependencies: false\n", ""),
     "systemConfig.bootloader.bootType": Change(
-        "boot boot-files disk", "bootType: efi", "bootType: legacy", first=(*GRUB[:1], *WITH_BIOS, *UNSIGNED)
+        "boot boot-files labels disk", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
     ),
-    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub", first=(BY_HAND,)),
+    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub", first=(UNSIGNED,)),
     "systemConfig.bootloader.provider by its other name": Change(NOTHING, "grub}", "grub2}", first=GRUB),
     "systemConfig.bootloader.timeout": Change("boot", "systemd-boot}", "systemd-boot, timeout: 3}"),
     "systemConfig.bootloader.timeout of GRUB": Change("boot", "grub}", "grub, timeout: 3}", first=GRUB),
     "systemConfig.bootloader.timeout as it is": Change(NOTHING, "systemd-boot}", "systemd-boot, timeout: 0}"),
     "systemConfig.bootloader.tries": Change("boot", "systemd-boot}", "systemd-boot, tries: 3}"),
-    "systemConfig.bootloader.kernels": Change("initrd boot", "systemd-boot}", "systemd-boot, kernels: all}"),
+    "systemConfig.bootloader.kernels": Change("initrd boot labels", "systemd-boot}", "systemd-boot, kernels: all}"),
     "systemConfig.bootloader.kernels as it is": Change(NOTHING, "systemd-boot}", "systemd-boot, kernels: default}"),
-    "systemConfig.bootloader.chain": Change("boot", "grub}", "grub, chain: vendor}", first=(*GRUB[:1], *UNSIGNED)),
+    "systemConfig.bootloader.chain": Change("boot", "grub}", "grub, chain: vendor}", first=GRUB),
     "systemConfig.bootloader.chain as it is": Change(NOTHING, "grub}", "grub, chain: own}", first=GRUB),
     "systemConfig.bootloader.bootType left out": Change(NOTHING, "bootType: efi, ", ""),
     "systemConfig.bootloader.provider left out": Change(NOTHING, ", provider: systemd-boot", ""),
-    "systemConfig.kernel.version": Change("initrd boot", '"6.12"', '"6.11"'),
+    "systemConfig.kernel.version": Change("initrd boot labels", '"6.12"', '"6.11"'),
     "systemConfig.kernel.cmdline": Change("boot", "cmdline: quiet", "cmdline: debug"),
     "systemConfig.kernel.cmdline with blanks around it": Change(NOTHING, "cmdline: quiet", "cmdline: ' quiet '"),
     "systemConfig.kernel.enableExtraModules": Change("initrd", "Modules: dummy", "Modules: dummy loop"),
@@ -414,6 +422,7 @@ TEMPLATE_ROWS = {
     "systemConfig.additionalFiles[].owner": Change(CONF, "owner: ann", "owner: bob"),
     "systemConfig.additionalFiles[].group": Change(CONF, ", group: tele", ", group: plain"),
     "systemConfig.additionalFiles[].stage": Change(NOTHING, "/etc/plain}", '/etc/plain, stage: ""}'),
+    "systemConfig.selinux": Change(CONF, "selinux: enforcing", "selinux: permissive"),
     "systemConfig.configurations[].cmd": Change(CONF, "echo two", "echo three"),
     "systemConfig.configurations in another order": Change(
         CONF, "    - cmd: echo one\n    - cmd: echo two\n", "    - cmd: echo two\n    - cmd: echo one\n"
@@ -465,8 +474,8 @@ DATA_ROWS = {
     "initrd.extra_modules_option": Change("initrd", "--add-drivers", "--force-drivers", COMMON),
     "initrd.configuration": Change("initrd-configuration", "    - etc/crypttab\n", "", COMMON),
     "initrd.dated_by": Change("initrd", "dracut-functions.sh]", "dracut-init.sh]", COMMON),
-    "boot.kernel": Change("initrd boot", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
-    "boot.modules": Change("initrd boot", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
+    "boot.kernel": Change("initrd boot labels", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
+    "boot.modules": Change("initrd boot labels", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
     "boot.loader": Change("boot", "systemd-bootx64.efi", "otherx64.efi", COMMON),
     "boot.removable_path": Change("boot", "BOOT/BOOTX64.EFI", "BOOT/bootx64.efi", COMMON),
@@ -476,6 +485,9 @@ DATA_ROWS = {
     "boot.grub of a BIOS": Change("boot", "grub/i386-pc,", "grub/i386-other,", COMMON, first=LEGACY),
     "boot.grub where another boot loader is": Change(NOTHING, "bin/grub-mkimage", "bin/other-mkimage", COMMON),
     "boot.vendor": Change("boot", "shim/shimx64.efi.signed", "shim/shimx64.efi", COMMON, first=VENDOR),
+    "selinux.packages": Change(CONF, "[selinux-policy-default, policycoreutils]", "[selinux-policy-mls]", COMMON),
+    "selinux.on": Change("boot", "on: [security=selinux]", "on: [security=selinux, selinux=1]", COMMON),
+    "selinux.off": Change(NOTHING, "off: []", "off: [selinux=0]", COMMON),
     "sudo_group": Change(CONF, "sudoGroup: sudo", "sudoGroup: wheel", COMMON),
     "leftovers": Change(f"{PACKAGES} {CONF}", "  - root/.rnd", "  - root/.cache\n  - root/.rnd", COMMON),
     "first_boot.when": Change(CONF, "usr/sbin/sshd ", "usr/sbin/ssh ", CONFIG),
@@ -734,6 +746,7 @@ def test_another_version_of_the_sandbox_runs_every_step(
 GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
+LABELLING = {"compute-labels", "configure-os", "write-disk"}
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
     "chroot/install_rpm_packages.py": {"install-transaction"},
@@ -750,7 +763,9 @@ CODE = {
     "image/units.py": {"configure-os"},
     "image/projection.py": {"project-configuration"},
     "image/initrd.py": {"make-initrd", *LOADERS},
-    "image/kernel.py": {"make-initrd", *LOADERS},
+    "image/kernel.py": {"make-initrd", *LOADERS, *LABELLING},
+    "image/selinux.py": LABELLING,
+    "formats/file_contexts.py": LABELLING,
     "image/uki.py": {"make-uki"},
     "image/ukify.py": {"make-uki"},
     "image/boot_files.py": {*LOADERS, "place-boot-files", "sign-boot", "write-disk"},
@@ -799,6 +814,7 @@ def test_no_module_that_a_step_runs_is_without_a_watch() -> None:
     assert {str(path.relative_to(PACKAGE)) for path in modules - watched} == {
         *("chroot/doctor_store.py", "chroot/self_test.py"),
         *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py"),
+        "image/label_files.py",  # for writers of other root filesystems
     }
 
 
@@ -826,7 +842,7 @@ def _holds_sections(shape: Shape) -> bool:
 
 
 def test_every_field_of_the_distributions_data_has_a_row() -> None:
-    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile}
+    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile, "selinux": SelinuxData}
     fields = {f.name for f in dataclasses.fields(Distribution)} - set(sections_of)
     fields |= {f"{name}.{f.name}" for name, kind in sections_of.items() for f in dataclasses.fields(kind)}
     # Of another distribution, architecture or family nothing is reused. Repositories have rows of their own.

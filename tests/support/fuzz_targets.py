@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import stat
 import struct
 import tarfile
 import tempfile
@@ -20,6 +21,7 @@ from os_image_composer.config.sizes import format_size, parse_size
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.config.yaml_source import parse_yaml
 from os_image_composer.errors import ComposerError
+from os_image_composer.formats.file_contexts import FileContexts
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.pe import content, parse_pe, room_of
 from os_image_composer.formats.signed_data import parse_signed_data
@@ -139,6 +141,15 @@ def targets(work: Workplace) -> dict[str, Target]:
         with open_data_tar(path) as stream:
             while stream.read(1 << 20):
                 pass
+
+    def labels(data: bytes) -> None:
+        rules, _, aliases = data.partition(b"\0")
+        with contextlib.suppress(FormatError):
+            contexts = FileContexts({"": rules, ".subs_dist": aliases})
+            for path in (b"/", b"/usr/lib/x.so.1.2", b"/a/b/..../c d/\xff", b"/a" + b"." * 200 + b"/"):
+                for kind in (stat.S_IFREG, stat.S_IFDIR):
+                    label = contexts.label(path, kind)
+                    assert label is None or label.count(b":") >= 2
 
     def members(data: bytes) -> None:
         # As chroot/helper/inside/unpack.py reads a tar; it is a program, so its list stands here again.
@@ -261,6 +272,7 @@ def targets(work: Workplace) -> dict[str, Target]:
         "credentials": Target(credentials, (b'# x\nmachine a.example:1 login b password "c d"\n',), 512),
         "inrelease": Target(inrelease, (signed,), 8192),
         "keyring": Target(keyring, (bytes(work.key.certificate), str(work.key.certificate).encode())),
+        "labels": Target(labels, (_RULES,), 1024),
         "lock": Target(lock, (_lock(),), 8192),
         "manifest": Target(manifest, (b'{"image": {"file": "a", "sha256": "b"}, "sboms": []}',), 1024),
         "members": Target(members, (_tar(tarfile.PAX_FORMAT), _tar(tarfile.GNU_FORMAT)), 16384),
@@ -296,6 +308,18 @@ def harmless(target: Target, data: bytes) -> None:
     except ComposerError as error:
         assert error.reference
         assert error.exit_code in (1, 2)
+
+
+_RULES = (
+    rb"""# rules, then aliases
+/.*             u:object_r:default_t:s0
+/usr/(.*/)?lib/.+\.so(\.[^/]*)*  --  u:object_r:lib_t:s0:c0.c3
+/(a|usr)/[[:alpha:]]{1,3}(/.*)?	-d	u:object_r:one_t:s0
+/a/b\.c?/.*     <<none>>
+/usr/lib/x\.so  --  u:object_r:exact_t:s0
+"""
+    b"\0# alias\n/a /usr\n/lib /usr/lib\n"
+)
 
 
 def _lock() -> bytes:

@@ -22,7 +22,7 @@ from os_image_composer.chroot.ids import IdMap
 from os_image_composer.chroot.job import Completed, Edit, Job, Tree
 from os_image_composer.chroot.process import Collector
 from os_image_composer.chroot.session import Message, Session
-from os_image_composer.chroot.tree import Survey, TarSource, TreeDigest, Xattr
+from os_image_composer.chroot.tree import Entry, Survey, TarSource, TreeDigest, Xattr
 from os_image_composer.errors import ComposerError, SandboxError, StepError
 
 READ_LIMIT = 64 << 20
@@ -199,6 +199,22 @@ class Sandbox:
         answer = self._of_tree("survey", tree, {})
         found = (Xattr(path, name, bytes.fromhex(value)) for path, name, value in answer["xattrs"])
         return Survey(answer["entries"], answer["bytes"], tuple(found))
+
+    def listing(self, tree: Tree) -> tuple[Entry, ...]:
+        """Everything in the merged tree, parents first, the rest by the bytes of the names."""
+        found = bytearray()
+
+        def hear(message: Message) -> None:
+            nonlocal found
+            found += message.payload
+
+        with self._folder() as scratch:
+            asking = Asking("listing", self.ids, scratch, tree=_read_only(tree))
+            self._talk([asking.line()], on_message=hear)
+        fields = found.decode("utf-8", "surrogateescape").split("\0")
+        return tuple(
+            Entry(path, int(kind, 8), first) for path, kind, first in zip(*[iter(fields[:-1])] * 3, strict=True)
+        )
 
     def stop(self) -> None:
         """Kill all running jobs and refuse new ones: they raise SandboxError `stopped`. From any thread."""

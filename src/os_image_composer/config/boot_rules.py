@@ -18,6 +18,7 @@ _UKI = ("systemConfig", "kernel", "uki")
 _CMDLINE = ("systemConfig", "kernel", "cmdline")
 _SEALED = ("systemConfig", "immutability", "enabled")
 _SECURE_BOOT = ("systemConfig", "secureBoot")
+_OLD_KEY = ("systemConfig", "immutability", "secureBootDBKey")
 # What GRUB's `linux` command puts a backslash before (GRUB, grub-core/lib/cmdline.c), which no kernel undoes.
 _ESCAPED_BY_GRUB = "\"'\\"
 
@@ -94,9 +95,19 @@ class _Boot:
                 "stands in a file that anybody can change"
             )
             yield self._finding(_SEALED, message, "kernel.uki: true")
-        if self.legacy and self._own_keys():
-            message = "cannot be had with bootType: legacy: secure boot is a service of UEFI"
-            yield self._finding(_SECURE_BOOT, message, "bootType: efi", key=True)
+        for keys in (_SECURE_BOOT, _OLD_KEY):
+            if self._there(keys) and self.legacy:
+                message = "cannot be had with bootType: legacy: secure boot is a service of UEFI"
+                yield self._finding(keys, message, "bootType: efi", key=True)
+            elif self._there(keys) and self.vendor_chain:
+                message = "cannot be had with bootloader.chain: vendor, where the vendor has signed everything"
+                yield self._finding(keys, message, "remove it, or write chain: own", key=True)
+            elif self._there(keys) and self.grub and not self.uki:
+                message = (
+                    "cannot be had with GRUB and kernels as files: without a shim GRUB has nobody who verifies them, "
+                    "and starts none while secure boot is on"
+                )
+                yield self._finding(keys, message, "kernel.uki: true, or provider: systemd-boot", key=True)
 
     def vendor(self) -> Iterator[Finding]:
         if not self.vendor_chain:
@@ -108,26 +119,23 @@ class _Boot:
         elif self.uki:
             message = "cannot be 'vendor' with kernel.uki: true: no vendor has signed a file that this build makes"
             yield self._finding(here, message, "kernel.uki: false, or chain: own")
-        elif self._own_keys():
-            message = (
-                "cannot be 'vendor' with systemConfig.secureBoot: the vendor's shim asks for the vendor's key, and "
-                "what it starts is to stay as it is"
-            )
-            yield self._finding(here, message, "chain: own, or remove secureBoot")
         elif self._known.vendor is None:
             yield self._finding(
                 here, "cannot be 'vendor': no signed shim and GRUB are known for this target", "chain: own"
             )
 
-    def _own_keys(self) -> bool:
-        system = self._merged.get("systemConfig")
-        return isinstance(system, MappingNode) and system.get("secureBoot") is not None
-
-    def _value(self, location: Location) -> object:
+    def _at(self, location: Location) -> object:
         node: object = self._merged
         for part in location:
             node = node.get(str(part)) if isinstance(node, MappingNode) else None
+        return node
+
+    def _value(self, location: Location) -> object:
+        node = self._at(location)
         return node.value if isinstance(node, ScalarNode) else None
+
+    def _there(self, location: Location) -> bool:
+        return self._at(location) is not None
 
     def _finding(self, location: Location, message: str, hint: str, *, key: bool = False) -> Finding:
         place = where(self._merged, location, key=key)

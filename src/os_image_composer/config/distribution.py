@@ -113,6 +113,16 @@ class FirstBootFile:
 
 
 @dataclass(frozen=True)
+class SelinuxData:
+    """`packages` have the policy and what the running system needs for it; `on` and `off` are the words of the kernel's
+    command line that switch SELinux on and off."""
+
+    packages: tuple[str, ...] = ()
+    on: tuple[str, ...] = ("security=selinux", "selinux=1")
+    off: tuple[str, ...] = ("selinux=0",)
+
+
+@dataclass(frozen=True)
 class Distribution:
     """`held_back` are generators that maintainer scripts would start again and again: programs replaced by a
     no-op while packages are installed, run once as a step of their own. `leftovers` are globs of what
@@ -135,6 +145,7 @@ class Distribution:
     leftovers: tuple[str, ...]
     first_boot: tuple[FirstBootFile, ...]
     purl_namespace: str | None
+    selinux: SelinuxData
 
 
 @dataclass(frozen=True)

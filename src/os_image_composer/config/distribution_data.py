@@ -27,6 +27,7 @@ from os_image_composer.config.distribution import (
     InitrdData,
     PackagedFile,
     RepositoryData,
+    SelinuxData,
     VendorChain,
 )
 from os_image_composer.config.findings import check, failure
@@ -65,6 +66,7 @@ Word = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._+/-]*", "a
 Program = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a program's name, no path"))]
 Variable = Annotated[str, AfterValidator(pattern(r"[A-Z_][A-Z0-9_]*", "an environment variable's name"))]
 Glob = Annotated[str, AfterValidator(_relative_glob)]
+KernelWord = Annotated[str, AfterValidator(pattern(r"[a-z_]+=[A-Za-z0-9_,]+", "a word such as selinux=1"))]
 AbsolutePath = Annotated[str, AfterValidator(pattern(r"/.+", "an absolute path"))]
 Url = Annotated[str, AfterValidator(pattern(r"(https?|file)://[^@\s]+", "http, https or file, no credentials"))]
 
@@ -156,6 +158,12 @@ class _FirstBootFile(_Section):
     content: str
 
 
+class _Selinux(_Section):
+    packages: list[Word] = []
+    on: list[KernelWord] = list(SelinuxData.on)
+    off: list[KernelWord] = list(SelinuxData.off)
+
+
 class _Distribution(_Section):
     family: Word
     release_version: str
@@ -166,6 +174,7 @@ class _Distribution(_Section):
     leftovers: list[Glob]
     first_boot: list[_FirstBootFile]
     purl_namespace: Word | None = None
+    selinux: _Selinux = _Selinux()
     architectures: dict[Word, _Architecture]
 
 
@@ -205,6 +214,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
         leftovers=tuple(common.leftovers),
         first_boot=tuple(FirstBootFile(file.when, file.path, file.content) for file in common.first_boot),
         purl_namespace=common.purl_namespace,
+        selinux=SelinuxData(tuple(common.selinux.packages), tuple(common.selinux.on), tuple(common.selinux.off)),
     )
 
 

@@ -16,6 +16,7 @@ from os_image_composer.config.layout import check_layout
 from os_image_composer.config.merge import merge_templates, origins
 from os_image_composer.config.nearest import allowed_values, did_you_mean
 from os_image_composer.config.secure_boot import check_secure_boot
+from os_image_composer.config.selinux import contradictions
 from os_image_composer.config.template import DiskTemplate, ImageTemplate
 from os_image_composer.config.to_spec import image_spec, local_file
 from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode, read_yaml
@@ -95,6 +96,7 @@ def _check(template: Path, data: Path) -> _Checked:
         *_boot(merged, data),
         *_suites(merged, data),
         *check_secure_boot(merged),
+        *_selinux(merged),
     )
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
     return _Checked(chain, merged, model, _in_order(findings, template))
@@ -243,3 +245,13 @@ def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
         if codename is not None and codename not in known:
             origin = where(asked, (index, "codename"))
             yield Finding("unknown-suite", f"there is no suite '{codename}'", origin, allowed_values(codename, known))
+
+
+def _selinux(merged: MappingNode) -> Iterator[Finding]:
+    """A kernel command line that says something else of SELinux than the key."""
+    mode, cmdline = (_text_at(merged, "systemConfig", *keys) for keys in (("selinux",), ("kernel", "cmdline")))
+    for word in contradictions(mode, cmdline or "") if mode else ():
+        origin = where(merged, ("systemConfig", "kernel", "cmdline"))
+        message = f"'{word}' contradicts 'systemConfig.selinux: {mode}'"
+        hint = "remove the word: the build adds what the mode needs"
+        yield Finding("selinux-contradiction", message, origin, hint)

@@ -248,6 +248,7 @@ class ImageSpec:
     groups: tuple[Group, ...]
     network: Network | None
     services: ServiceStates
+    selinux: str | None  # disabled | permissive | enforcing; None leaves it as the packages do
     additional_files: tuple[AdditionalFile, ...]
     configurations: tuple[Configuration, ...]
     suites: tuple[RequestedSuite, ...]

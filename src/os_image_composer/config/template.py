@@ -24,6 +24,7 @@ from os_image_composer.config.section import (
     Size,
     Text,
 )
+from os_image_composer.config.selinux import MODES
 from os_image_composer.config.template_accounts import GroupTemplate, UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
 from os_image_composer.config.template_secure import SecureBootTemplate
@@ -257,6 +258,10 @@ class SystemTemplate(Section):
     """Groups to make beside those that packages bring and the one of each user."""
     network: NetworkTemplate | None = None
     """The network's interfaces and what configures them."""
+    selinux: Annotated[str, AfterValidator(choice(MODES))] | None = None
+    """Whether the kernel keeps to the SELinux policy that the packages bring: `enforcing` refuses what it does not
+    allow, `permissive` only tells of it, `disabled` loads none. The root is labelled while it is written; the kernel's
+    command line gets what switches SELinux on, or off. Left out, nothing of it is touched."""
     services: ServicesTemplate | None = None
     """Which units start at boot. Done last, so it has the last word."""
     additional_files: list[FileTemplate] = []

@@ -46,6 +46,7 @@ def image_spec(
         groups=tuple(spec.Group(group.name, group.gid) for group in system.groups),
         network=_network(system.network),
         services=_services(system.services),
+        selinux=system.selinux,
         additional_files=files,
         configurations=tuple(
             spec.Configuration(entry.cmd, origins.get(f"systemConfig.configurations[{index}].cmd"))

@@ -13,6 +13,7 @@ from os_image_composer.image.bios_boot import write_bios_boot
 from os_image_composer.image.boot_files import BIOS, BIOS_BOOT, BIOS_CORE, ESP
 from os_image_composer.image.disk_job import DISK, DiskJob
 from os_image_composer.image.layout import SECTOR, DiskLayout
+from os_image_composer.image.selinux import Labels
 from os_image_composer.image.write_ext4 import write_ext4
 from os_image_composer.image.write_fat import write_fat
 
@@ -21,8 +22,8 @@ _SFDISK = ("sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", "--wipe", "ne
 
 @dataclass(frozen=True)
 class WriteDisk:
-    """The root filesystem is the stack of layers `lower`; the EFI system partition and what a BIOS starts are the boot
-    step's files."""
+    """The root filesystem is the stack of layers `lower`, labelled with what the step of the role `labels` computed,
+    where there is one; the EFI system partition and what a BIOS starts are the boot step's files."""
 
     kind: ClassVar[str] = "write-disk"
     version: ClassVar[int] = 5
@@ -38,7 +39,8 @@ class WriteDisk:
         job.run(_SFDISK, stdin=_table(layout))
         with ThreadPoolExecutor(2) as pool:
             tree = Tree(work.all("lower"))
-            root = pool.submit(write_ext4, job, layout.root, tree, self.source_date_epoch)
+            labels = next((Labels.read(folder) for folder in work.all("labels")), None)
+            root = pool.submit(write_ext4, job, layout.root, tree, self.source_date_epoch, labels)
             if esp := layout.of_type("esp"):
                 write_fat(job, esp, boot / ESP)
             root.result()

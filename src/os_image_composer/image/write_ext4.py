@@ -10,15 +10,18 @@ from os_image_composer.errors import StepError
 from os_image_composer.image import ext4
 from os_image_composer.image.disk_job import DISK, DiskJob
 from os_image_composer.image.layout import MIB, PlacedPartition
+from os_image_composer.image.selinux import Labels
 
 _TARGET = "/target"
 _BATCH = "/run/batch"
 _ODD_LINES = 20
 
 
-def write_ext4(job: DiskJob, partition: PlacedPartition, tree: Tree, source_date_epoch: int) -> None:
-    """Write `tree` into the job's file at the partition's place. Raises StepError `root-too-small` where it has no
-    room, `attributes-not-written`, and what the job raises."""
+def write_ext4(
+    job: DiskJob, partition: PlacedPartition, tree: Tree, source_date_epoch: int, labels: Labels | None = None
+) -> None:
+    """Write `tree`, with `labels`, into the job's file at the partition's place. Raises StepError
+    `root-too-small` where it has no room, `attributes-not-written`, and what the job raises."""
     with ThreadPoolExecutor(1) as pool:
         # mke2fs finds out by itself when there is no room; the survey, made beside it, tells how much is missing.
         surveyed = pool.submit(job.work.services.sandbox.survey, tree)
@@ -29,7 +32,8 @@ def write_ext4(job: DiskJob, partition: PlacedPartition, tree: Tree, source_date
         survey = surveyed.result()
     batch = job.work.scratch / f"batch-{partition.id}"
     times = ext4.times_batch(job.image, partition, source_date_epoch)
-    batch.write_bytes(ext4.attribute_batch(survey.xattrs) + times)
+    attributes = (*survey.xattrs, *((*labels.tree, *labels.lost_and_found) if labels else ()))
+    batch.write_bytes(ext4.attribute_batch(attributes) + times)
     odd: list[str] = []
     # debugfs exits with 0 whatever its commands did; beyond its echo it is silent when they worked.
     job.run(ext4.debugfs(DISK, _BATCH, partition), Bind(batch, _BATCH), hear=functools.partial(_note_odd, odd))

@@ -24,6 +24,7 @@ from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
 from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
+from os_image_composer.provider.selinux_steps import asked, label_steps, labelled, switched
 
 BILL = "sbom"  # the step whose result is published beside the image as well
 ENROLMENT = "enrolment"  # the same, where there are keys to enrol
@@ -43,7 +44,7 @@ class Extras:
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
     """Every step from locked packages to the disk image, inputs before what uses them."""
-    layout = lay_out(spec, lock.seed)
+    spec, layout = switched(spec, distribution), lay_out(spec, lock.seed)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     surroundings = _surroundings(lock, distribution)
     installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
@@ -55,16 +56,14 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     signed = _signed(spec, lock, boot.files, extras)
     bootable = signed[-1] if signed else boot.files
     licences, bill = _bill(spec, lock, distribution, layers, configured)
+    root = [*layers, configured, bill, *boot.layers]
+    labels = label_steps(spec, distribution, root)
     disk = Step(
         "disk",
         WriteDisk(bare(layout), lock.source_date_epoch),
-        (
-            *all_of("lower", [*layers, configured, bill, *boot.layers]),
-            Input("boot", bootable.name),
-            Input("tools", tools.name),
-        ),
+        (*all_of("lower", root), *labelled(labels), Input("boot", bootable.name), Input("tools", tools.name)),
     )
-    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, *signed, licences, bill, disk]
+    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, *signed, licences, bill, *labels, disk]
 
 
 def _configured(
@@ -83,6 +82,7 @@ def _configured(
         accounts=extras.accounts,
         network=spec.network,
         commands=tuple(c.cmd for c in spec.configurations),
+        selinux=asked(spec, distribution),
         units=_units(spec),
         leftovers=distribution.leftovers,
         first_boot=distribution.first_boot,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from os_image_composer.formats.filesystem import Volume
 from os_image_composer.ospackage.inventory import InstalledPackage
+from os_image_composer.report.selinux import SelinuxState
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class Root:
     family: str | None
     packages: tuple[InstalledPackage, ...]
     sboms: tuple[SbomFile, ...]
+    selinux: SelinuxState | None
 
 
 @dataclass(frozen=True)

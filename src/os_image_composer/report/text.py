@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from os_image_composer.report.image_file import EfiProgram, ImageInfo, Part, Root, SealedRoot
+from os_image_composer.report.selinux import SelinuxState
 
 
 def image_lines(info: ImageInfo, *, packages: bool) -> Iterator[str]:
@@ -86,6 +87,8 @@ def _root(root: Root, packages: bool) -> Iterator[str]:
         f"{a.name} ({a.uid}, {a.shell}, password {a.password})" for a in root.accounts if a.password in ("set", "empty")
     ]
     yield f"  accounts   {len(root.accounts)}, of which have a password: {', '.join(open_ones) or 'none'}"
+    if root.selinux is not None:
+        yield f"  selinux    {_selinux(root.selinux)}"
     for sbom in root.sboms:
         yield f"  sbom       {sbom.path}  {size(sbom.size)}"
     if root.family is None:
@@ -94,6 +97,12 @@ def _root(root: Root, packages: bool) -> Iterator[str]:
     yield f"  packages   {len(root.packages)} ({root.family})"
     if packages:
         yield from _table([(p.name, p.version, p.arch) for p in root.packages])
+
+
+def _selinux(state: SelinuxState) -> str:
+    labels = {None: "", "all": ", labelled", "some": ", only some of it labelled", "none": ", not labelled"}
+    policy = f", policy {state.policy}" if state.policy else ""
+    return f"{state.mode or 'no mode'}{policy}{labels.get(state.labels, '')}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -51,6 +51,7 @@ NAMES: dict[str, tuple[str, ...]] = {
     "cloud-init": (),
     "cloud-utils-growpart": (),
     "createrepo_c": (),
+    "libselinux-utils": ("selinux-utils",),
     "kernel-drivers-gpu": ("kernel",),
     "grub2": ("grub-common",),
     "grub2-pc": ("grub2", "grub-pc-bin"),
@@ -159,7 +160,7 @@ def notes(names: Iterable[str]) -> Iterator[Recipe]:
 def grub_binary(grub_efi: Path) -> Recipe:
     """GRUB for EFI as one program, where the vendor's package has it; from Debian's package of modules."""
     program = file_of(grub_efi, "/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi")
-    return Recipe("grub2-efi-binary", "2.06", "1.azl3").file("/boot/efi/EFI/BOOT/grubx64.efi", program)
+    return Recipe("grub2-efi-unsigned", "2.06", "1.azl3").file("/usr/share/grub2-efi/grubx64.efi", program)
 
 
 def release(os_id: str, name: str, version: str = "3.0") -> Iterator[Recipe]:

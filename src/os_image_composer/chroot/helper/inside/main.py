@@ -29,6 +29,7 @@ _VERBS = {
     "entries": "digest",
     "fingerprint": "digest",
     "survey": "digest",
+    "listing": "digest",
     "remove": "layers",
     "project": "layers",
     "edit": "files",
