@@ -129,7 +129,7 @@ KEYS = "secureBoot: {key: db.key, certificate: db.pem"
     [
         # A BIOS verifies nothing, and what a vendor signed is not signed again.
         f"  bootloader: {{bootType: legacy, provider: grub}}\n  ▸{KEYS}}}\n",
-        f"  bootloader: {{provider: grub, chain: ▸vendor}}\n  {KEYS}}}\n",
+        f"  bootloader: {{provider: grub, chain: vendor}}\n  ▸{KEYS}}}\n",
         f"  bootloader: {{provider: grub}}\n  {KEYS}, enroll: ▸force}}\n",
     ],
 )
