@@ -68,9 +68,9 @@ def qemu_argv(
 ) -> tuple[str, ...]:
     """The command. `firmware` None is QEMU's own BIOS; `variables` is the run's own copy; `ports` are the chardev back
     ends of the console and of the second serial port; `image_format` is QEMU's name of it. The image is opened with a
-    throw-away overlay and never
-    written."""
+    throw-away overlay and never written, unless the machine keeps its changes."""
     tcg = machine.accelerator is Accelerator.TCG
+    snapshot = "off" if machine.keeps_changes else "on"
     return (
         program,
         *(("-accel", "tcg,thread=multi", "-cpu", _TCG_CPU) if tcg else ("-accel", "kvm", "-cpu", "host")),
@@ -78,7 +78,7 @@ def qemu_argv(
         *("-smp", str(machine.cpus), "-m", str(machine.memory)),
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *(_flash(firmware, variables) if firmware else ()),
-        *("-drive", f"if=none,id=disk,format={image_format},snapshot=on,cache=unsafe,file={_value(image)}"),
+        *("-drive", f"if=none,id=disk,format={image_format},snapshot={snapshot},cache=unsafe,file={_value(image)}"),
         # With an order given the firmware tries nothing else: no minute of network boot where the disk has no loader.
         *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
         *("-device", "virtio-rng-pci"),
