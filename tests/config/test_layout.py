@@ -21,6 +21,7 @@ disk:
   partitions:
     - {id: esp, type: esp, fsType: fat32, start: 1MiB, end: 257MiB, mountPoint: /boot/efi}
     - {id: root, type: linux-root-amd64, fsType: ext4, start: 257MiB, end: "0", mountPoint: /}
+systemConfig: {immutability: {enabled: false}}
 """
 
 
@@ -51,7 +52,7 @@ def changed(old: str, new: str) -> str:
         ("type: linux-root-amd64", "type: ▸linux-rot-amd64", "wrong-value"),
         ("fsType: ext4", "fsType: ▸xfs", "not-built-yet"),
         ("fsType: ext4", "fsType: ▸zfs", "wrong-value"),
-        ("fsType: ext4", "fsType: ▸vfat", "not-built-yet"),
+        ("fsType: ext4", "fsType: ▸vfat", "wrong-value"),
         ("fsType: fat32", "fsType: ▸ext4", "wrong-value"),
         ("type: esp,", "type: esp, typeUUID: ▸0FC63DAF-8483-4772-8E79-3D69D8477DE4,", "wrong-value"),
         ("type: esp,", "type: esp, typeUUID: ▸x,", "wrong-value"),
@@ -121,12 +122,27 @@ def test_fat32_needs_its_number_of_clusters(marked: Marked) -> None:
     )
 
 
-def test_a_third_partition_with_files_is_not_built_yet(write: Write, data: Path) -> None:
-    extra = '    - {id: data, fsType: ext4, start: 1GiB, end: "0", mountPoint: /srv}\n'
-    text = changed('start: 257MiB, end: "0"', "start: 257MiB, end: 1GiB") + extra
-    assert {finding.reference for finding in check_template(write(text), data)} == {"not-built-yet"}
-    empty = extra.replace("fsType: ext4, ", "").replace(", mountPoint: /srv", "")
-    assert check_template(write(text.replace(extra, empty)), data) == ()
+THIRD = '    - {id: more, fsType: ext4, start: 1GiB, end: "0", mountPoint: /srv}\nsystemConfig:'
+
+
+def with_a_third(third: str = THIRD) -> str:
+    return changed('start: 257MiB, end: "0"', "start: 257MiB, end: 1GiB").replace("systemConfig:", third)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("ext4", "ext4"), ("ext4", "fat32"), ("/srv", "none"), ("fsType: ext4, ", ""), (", mountPoint: /srv", "")],
+)
+def test_a_third_partition_has_files_a_mount_point_or_nothing(write: Write, data: Path, old: str, new: str) -> None:
+    third = THIRD.replace(old, new)
+    if new == "" and "fsType" in old:
+        third = third.replace(", mountPoint: /srv", "")
+    assert check_template(write(with_a_third(third)), data) == ()
+
+
+@pytest.mark.parametrize("kind", ["erofs", "squashfs"])
+def test_a_filesystem_that_would_be_empty_for_ever_is_refused(marked: Marked, kind: str) -> None:
+    assert marked(with_a_third(THIRD.replace("ext4", f"▸{kind}"))).reference == "wrong-value"
 
 
 def test_the_layout_is_checked_also_when_something_else_is_wrong(write: Write, data: Path) -> None:

@@ -252,7 +252,7 @@ def first_said(image: Path, entry: int, pattern: str) -> str:
 
 def logged_in(stick: Path, command: str, *, write: bool) -> str:
     """The output of `command`, run by the template's user in the system that keeps changes."""
-    machine = Machine(kind=FirmwareKind.BIOS, media=Media.USB, write=write)
+    machine = Machine(kind=FirmwareKind.BIOS, media=Media.USB, keeps_changes=write)
     with run_guest(stick, machine, SystemClock()) as guest:
         console = guest.console
         choose(guest, 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.config.load import load_image_spec
-from os_image_composer.config.spec import ImageSpec
+from os_image_composer.config.spec import ImageSpec, Immutability
 from os_image_composer.image.layout import MIB, fstab, lay_out
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def test_last_partition_ends_where_the_backup_table_begins_rounded_to_a_mebibyte
 
 
 def test_fstab_names_filesystems_by_uuid_with_the_root_first(spec: ImageSpec) -> None:
-    layout = lay_out(spec, SEED)
+    layout = lay_out(replace(spec, immutability=Immutability(False)), SEED)
     rows = [line.split("\t") for line in fstab(layout).splitlines()]
     assert rows == [
         [f"UUID={layout.root.filesystem_uuid}", "/", "ext4", "defaults", "0", "1"],
@@ -49,5 +49,6 @@ def test_fstab_names_filesystems_by_uuid_with_the_root_first(spec: ImageSpec) ->
 
 def test_partition_that_is_not_mounted_is_not_in_fstab(spec: ImageSpec) -> None:
     partitions = (replace(spec.disk.partitions[0], mount_point=None), spec.disk.partitions[1])
-    layout = lay_out(replace(spec, disk=replace(spec.disk, partitions=partitions)), SEED)
+    plain = replace(spec, immutability=Immutability(False))
+    layout = lay_out(replace(plain, disk=replace(spec.disk, partitions=partitions)), SEED)
     assert len(fstab(layout).splitlines()) == 1

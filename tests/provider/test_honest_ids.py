@@ -27,6 +27,7 @@ from os_image_composer.config.distribution import (
     FirstBootFile,
     ImageTools,
     InitrdData,
+    ReadOnlyRootData,
     SelinuxData,
 )
 from os_image_composer.config.reference import Shape, sections
@@ -97,6 +98,7 @@ disk:
     - {{id: root, name: root, type: linux-root-amd64, fsType: ext4, fsLabel: root, start: 257MiB, end: 1500MiB,
        mountPoint: /}}
     - {{id: data, typeUUID: 0fc63daf-8483-4772-8e79-3d69d8477de4, start: 1500MiB, end: 1600MiB}}
+    - {{id: hash, type: linux-root-amd64-verity, start: 1700MiB, end: 1720MiB}}
 systemConfig:
   name: own
   description: a sample
@@ -111,6 +113,7 @@ systemConfig:
     cmdline: quiet
     enableExtraModules: dummy
     packages: [linux-image-amd64]
+  immutability: {{enabled: false}}
   packages: [htop, jq]
   secureBoot:
     key: keys/db.key
@@ -246,6 +249,8 @@ def copied(folder: Path) -> None:
 
 CONF = "os-configuration"
 ARTIFACTS = "  artifacts: [{type: raw, bmap: true}, {type: vmdk, compression: gz}, {type: tar}]\n"
+WITH_DATA = (("end: 1600MiB", "fsType: ext4, end: 1600MiB"),)
+SEALED = (*WITH_DATA, ("{enabled: false}", "{enabled: true}"))
 SECURE_BOOT = TEMPLATE[TEMPLATE.index("  secureBoot:\n") : TEMPLATE.index("  groups:\n")]
 UNSIGNED = (SECURE_BOOT, "")
 GRUB = (("provider: systemd-boot", "provider: grub"), UNSIGNED)
@@ -285,7 +290,7 @@ TEMPLATE_ROWS = {
     "disk.partitions[].id": Change(f"{CONF} boot disk", "{id: root, name", "{id: base, name"),
     "disk.partitions[].name": Change("disk", "name: root, type", "name: system, type"),
     "disk.partitions[].name left out": Change(NOTHING, "id: esp, name: esp,", "id: esp,"),
-    "disk.partitions[].type": Change("disk", "linux-root-amd64", "linux"),
+    "disk.partitions[].type": Change("disk", "linux-root-amd64, fs", "linux, fs"),
     "disk.partitions[].typeUUID": Change("disk", "0fc63daf-8483", "0fc63dae-8483"),
     "disk.partitions[].typeUUID in capitals": Change(NOTHING, "0fc63daf-8483", "0FC63DAF-8483"),
     "disk.partitions[].typeUUID by its name": Change(
@@ -321,7 +326,7 @@ TEMPLATE_ROWS = {
     ),
     "systemConfig.weakDependencies left out (see the other family)": Change(NOTHING, "  weakDependencies: false\n", ""),
     "systemConfig.bootloader.bootType": Change(
-        "boot boot-files labels disk", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
+        "boot boot-files labels disk pack:tar", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
     ),
     "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub", first=(UNSIGNED,)),
     "systemConfig.bootloader.provider by its other name": Change(NOTHING, "grub}", "grub2}", first=GRUB),
@@ -459,8 +464,20 @@ TEMPLATE_ROWS = {
         "",
         also=(("    - cmd: echo two\n", "    - cmd: echo two\npackageRepositories: []\n"),),
     ),
-    "- a section as its OS default has it": Change(
-        NOTHING, "  kernel:\n", "  immutability: {enabled: false}\n  kernel:\n"
+    "- a section as its OS default has it": Change(NOTHING, "  kernel:\n", "  fde: {enabled: false}\n  kernel:\n"),
+    "systemConfig.immutability.enabled": Change(
+        f"{CONF} initrd root-filesystem verity boot disk", "{enabled: false}", "{enabled: true}", first=WITH_DATA
+    ),
+    "disk.partitions[].end of a sealed root": Change("root-filesystem disk", "1500MiB,\n", "1400MiB,\n", first=SEALED),
+    "disk.partitions[].name of a sealed root": Change("disk", "name: root, type", "name: system, type", first=SEALED),
+    "disk.partitions[].mountOptions of the data partition": Change(
+        "initrd", "end: 1600MiB", "mountOptions: noatime, end: 1600MiB", first=SEALED
+    ),
+    "disk.partitions[].mountPoint of the data partition": Change(
+        f"{CONF} initrd", "end: 1600MiB", "mountPoint: /opt, end: 1600MiB", first=SEALED
+    ),
+    "disk.partitions[].mountPoint of a partition more": Change(
+        f"{CONF} disk", "end: 1600MiB", "mountPoint: /data, end: 1600MiB", first=WITH_DATA
     ),
 }
 
@@ -469,6 +486,7 @@ COMMON, CONFIG, DEFAULT = (
     "osv/debian/debian13/config.yml",
     "osv/debian/debian13/imageconfigs/defaultconfigs/default-raw-x86_64.yml",
 )
+STATE = "osv/initrd/dracut/state.sh"
 CHROOT = "osv/debian/debian13/chrootenvconfigs/chrootenv_x86_64.yml"
 REPOSITORY = "osv/debian/debian13/providerconfigs/x86_64_repo.yml"
 TOOLS = "osv/image-tools.yml"
@@ -492,6 +510,15 @@ DATA_ROWS = {
     "initrd.extra_modules_option": Change("initrd", "--add-drivers", "--force-drivers", COMMON),
     "initrd.configuration": Change("initrd-configuration", "    - etc/crypttab\n", "", COMMON),
     "initrd.dated_by": Change("initrd", "dracut-functions.sh]", "dracut-init.sh]", COMMON),
+    "initrd.read_only_root.argv": Change("initrd", "argv: [--add, image-state]", "argv: []", COMMON, first=SEALED),
+    "initrd.read_only_root.verity_argv": Change("initrd", "systemd-veritysetup]", "other]", COMMON, first=SEALED),
+    "initrd.read_only_root.files": Change("initrd", "set -eufC", "set -euf", STATE, first=SEALED),
+    "initrd.read_only_root.into": Change("initrd", "90image-state", "91image-state", COMMON, first=SEALED),
+    "initrd.read_only_root.cmdline": Change("boot", "rd.emergency=halt", "rd.emergency=reboot", COMMON, first=SEALED),
+    "initrd.read_only_root.verified": Change("initrd", "[var/lib/dpkg]", "[]", COMMON, first=SEALED),
+    "initrd.read_only_root.needs": Change("initrd", "usr/sbin/e2fsck", "sbin/e2fsck", COMMON, first=SEALED),
+    "initrd.read_only_root.verity_needs": Change("initrd", "usr/sbin/dmsetup", "sbin/dmsetup", COMMON, first=SEALED),
+    "initrd.read_only_root where the root can be written to": Change(NOTHING, "[var/lib/dpkg]", "[]", COMMON),
     "boot.kernel": Change("initrd boot labels", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
     "boot.modules": Change("initrd boot labels", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
@@ -589,7 +616,7 @@ RPM_ROWS = {
     "environment": Change(f"{RPM_PACKAGES} {CONF} initrd", 'OFFLINE: "1"', 'OFFLINE: "0"', AZURE),
     "seed": Change(f"{CONF} boot sbom disk", lock=lambda k: replace(k, seed="11111111-2222-5333-8444-555555555555")),
     "source_date_epoch": Change(
-        f"{RPM_PACKAGES} {CONF} initrd boot enrolment sbom disk",
+        f"{RPM_PACKAGES} {CONF} initrd boot enrolment sbom disk pack:tar",
         lock=lambda k: replace(k, source_date_epoch=k.source_date_epoch + 86400),
     ),
     "url": Change(NOTHING, lock=repository(url="https://elsewhere.invalid")),
@@ -767,7 +794,7 @@ LIVE_BOOT = ("make-live-boot", "make-live-ukis")
 INITRD_IMAGE = ("prepare-initrd-root", "write-initrd-image", "copy-kernel", "write-start-example")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
-LABELLING = {"compute-labels", "configure-os", "write-disk"}
+LABELLING = {"compute-labels", "configure-os", "write-disk", "pack-tar"}
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
     "chroot/install_rpm_packages.py": {"install-transaction"},
@@ -806,6 +833,7 @@ CODE = {
     "image/pack_job.py": {"compress", "pack-disk", "pack-tar"},
     "image/pack_compress.py": {"compress"},
     "image/pack_tar.py": {"pack-tar"},
+    "image/tar_labels.py": {"pack-tar"},
     "image/pack_disk.py": {"pack-disk"},
     "image/format_vhd.py": {"pack-disk"},
     "image/format_vhdx.py": {"pack-disk"},
@@ -872,7 +900,7 @@ def test_every_key_of_the_language_has_a_row() -> None:
     elsewhere.add("systemConfig.live.title")  # in test_honest_ids_of_kinds.py
     refused = {
         *("sbomPackageMetadata", "packageRepositories[].insecureSkipVerify", "systemConfig.kernel.packages"),
-        *(key for key in keys if key.startswith(("systemConfig.immutability", "systemConfig.fde"))),
+        *(key for key in keys if key.startswith(("systemConfig.immutability.secure", "systemConfig.fde"))),
     }
     assert keys - rows - elsewhere - refused == set()
 
@@ -882,9 +910,16 @@ def _holds_sections(shape: Shape) -> bool:
 
 
 def test_every_field_of_the_distributions_data_has_a_row() -> None:
-    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile, "selinux": SelinuxData}
-    fields = {f.name for f in dataclasses.fields(Distribution)} - set(sections_of)
+    sections_of = {
+        "initrd": InitrdData,
+        "initrd.read_only_root": ReadOnlyRootData,
+        "boot": BootData,
+        "first_boot": FirstBootFile,
+        "selinux": SelinuxData,
+    }
+    fields = {f.name for f in dataclasses.fields(Distribution)}
     fields |= {f"{name}.{f.name}" for name, kind in sections_of.items() for f in dataclasses.fields(kind)}
+    fields -= set(sections_of)
     # Of another distribution, architecture or family nothing is reused. Repositories have rows of their own.
     # So has what is about live systems, in test_honest_ids_of_kinds.py.
     fields -= {"os", "dist", "arch", "family", "package_arch", "repositories", "live"}

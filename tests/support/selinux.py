@@ -70,6 +70,18 @@ AZL3 = Selinux(
 )
 
 
+# Under TCG on a busy machine udev takes longer to find the disk than systemd waits for it.
+_DISK = """\
+disk:
+  name: patient
+  size: 4GiB
+  partitions:
+    - {id: esp, type: esp, fsType: fat32, start: 1MiB, end: 257MiB, mountPoint: /boot/efi,
+       mountOptions: "umask=0077,x-systemd.device-timeout=900"}
+    - {id: root, type: linux-root-amd64, fsType: ext4, start: 257MiB, end: "0", mountPoint: /}
+"""
+
+
 def write_template(folder: Path, target: Selinux, mode: str = "enforcing", more: str = "") -> Path:
     """A template with `more` lines in its systemConfig; the configuration is named after the mode."""
     return _write(folder, target, mode, f"  selinux: {mode}\n{more}", "")
@@ -100,7 +112,7 @@ def _write(folder: Path, target: Selinux, name: str, system: str, files: str) ->
     template.write_text(
         'image: {name: selinux, version: "1.0"}\n'
         f"target: {{os: {target.os}, dist: {target.dist}, arch: x86_64, imageType: raw}}\n"
-        f"systemConfig:\n  name: {name}\n  packages: [{', '.join(target.packages)}]\n{system}"
+        f"{_DISK}systemConfig:\n  name: {name}\n  packages: [{', '.join(target.packages)}]\n{system}"
         "  services: {enable: [report]}\n"
         "  additionalFiles:\n"
         "    - {local: report.sh, final: /usr/local/sbin/report, mode: '0755'}\n"

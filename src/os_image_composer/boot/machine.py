@@ -45,8 +45,8 @@ class SecureBoot:
 class Machine:
     """The virtual machine: `memory` in MiB, None as much as the image needs, 1024 at least; `kind` None is the one that
     the image is made for, `firmware` None the host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS. `media`
-    None is a CD for an ISO, a disk for others. With `write` what the guest writes stays in the image, which else is
-    never changed. `secure_boot` None is off."""
+    None is a CD for an ISO, a disk for others. `secure_boot` None is off. With `keeps_changes` the guest writes into
+    the image file itself, for who wants to see what a second start finds."""
 
     accelerator: Accelerator = Accelerator.TCG
     memory: int | None = None
@@ -54,5 +54,5 @@ class Machine:
     firmware: Firmware | None = None
     kind: FirmwareKind | None = None
     media: Media | None = None
-    write: bool = False
     secure_boot: SecureBoot | None = None
+    keeps_changes: bool = False

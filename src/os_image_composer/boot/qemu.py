@@ -71,7 +71,7 @@ def qemu_argv(
 ) -> tuple[str, ...]:
     """The command. `firmware` None is QEMU's own BIOS; `variables` is the run's own copy; `ports` are the chardev back
     ends of the console and of the second serial port; `image_format` is QEMU's name of it. The image is opened with a
-    throw-away overlay and never written; with `direct` there is none."""
+    throw-away overlay and never written, unless the machine keeps its changes; with `direct` there is none."""
     memory = machine.memory or max(_MEMORY, (direct.memory or 0) if direct else 0)
     tcg = machine.accelerator is Accelerator.TCG
     return (
@@ -154,8 +154,8 @@ def _medium(image: Path, image_format: str, machine: Machine) -> tuple[str, ...]
         drive = f"if=none,id=disk,media=cdrom,format=raw,readonly=on,file={file}"
         # By virtio, which kernels for virtual machines have, too; some of these lack AHCI.
         return ("-drive", drive, "-device", "virtio-scsi-pci", "-device", "scsi-cd,drive=disk,bootindex=0")
-    kept = "off,cache=writeback" if machine.write else "on,cache=unsafe"
-    drive = f"if=none,id=disk,format={image_format},snapshot={kept},file={file}"
+    snapshot = "off" if machine.keeps_changes else "on"
+    drive = f"if=none,id=disk,format={image_format},snapshot={snapshot},cache=unsafe,file={file}"
     if machine.media is Media.USB:
         return ("-drive", drive, "-device", "qemu-xhci", "-device", "usb-storage,drive=disk,bootindex=0")
     return ("-drive", drive, "-device", "virtio-blk-pci,drive=disk,bootindex=0")

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from os_image_composer.signing.beside import KEYS
+
 if TYPE_CHECKING:
     from os_image_composer.config.spec import Artifact
     from os_image_composer.provider.interface import Published
@@ -51,10 +53,14 @@ def summary_lines(published: Published, program: str) -> Iterator[str]:
         yield f"bmap      {shown(published.block_map)}"
     yield f"packages  {package_count(published)}"
     yield f"manifest  {shown(published.manifest)}"
+    signed = published.preparation.boot_certificates is not None
+    if signed:
+        stem = published.manifest.name.removesuffix(".manifest.json")
+        yield f"keys      {shown(published.manifest.with_name(stem + KEYS))}"
     yield f"time      {published.seconds:.1f} s"
     bootable = next((file for file in published.artifacts if is_disk(file.artifact)), None)
     if bootable is not None:
-        image = shlex.quote(str(shown(bootable.path)))
+        image = f"{'--secure-boot ' if signed else ''}{shlex.quote(str(shown(bootable.path)))}"
         yield f"boot it   {shlex.quote(program)} boot {image}"
         yield f"check it  {shlex.quote(program)} boot --check {image}"
 

@@ -27,6 +27,7 @@ from os_image_composer.config.distribution import (
     InitrdData,
     LiveData,
     PackagedFile,
+    ReadOnlyRootData,
     RepositoryData,
     SelinuxData,
     VendorChain,
@@ -107,16 +108,28 @@ class _Tools(_Section):
     format_packages: list[Word]
 
 
+class _PackagedFile(_Section):
+    path: Glob
+    package: Word
+
+
+class _ReadOnlyRoot(_Section):
+    argv: list[str]
+    verity_argv: list[str]
+    files: Glob
+    into: Glob
+    cmdline: Annotated[str, AfterValidator(pattern(r"[ -~]*", "printable ASCII"))] = ""
+    verified: list[Glob]
+    needs: list[_PackagedFile]
+    verity_needs: list[_PackagedFile]
+
+
 class _Initrd(_Section):
     argv: Annotated[list[str], _mentions("{kernel}", "{output}")]
     extra_modules_option: str
     configuration: list[Glob]
     dated_by: list[Glob] = []
-
-
-class _PackagedFile(_Section):
-    path: Glob
-    package: Word
+    read_only_root: _ReadOnlyRoot | None = None
 
 
 class _GrubPlatform(_Section):
@@ -220,6 +233,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
             common.initrd.extra_modules_option,
             tuple(common.initrd.configuration),
             tuple(common.initrd.dated_by),
+            _read_only_root(common.initrd.read_only_root, data),
         ),
         boot=_boot(machine.boot),
         sudo_group=common.sudo_group,
@@ -257,15 +271,33 @@ def default_template_path(data: Path, target: Target) -> Path:
 
 
 def _live(item: _Live | None, data: Path) -> LiveData | None:
-    """`files` is a folder below `osv`. Raises UsageError where it cannot be read."""
     if item is None:
         return None
-    folder = data / "osv" / item.files
+    return LiveData(tuple(item.argv), item.into, _files(data / "osv" / item.files), item.compression)
+
+
+def _read_only_root(item: _ReadOnlyRoot | None, data: Path) -> ReadOnlyRootData | None:
+    if item is None:
+        return None
+    return ReadOnlyRootData(
+        argv=tuple(item.argv),
+        verity_argv=tuple(item.verity_argv),
+        into=item.into,
+        files=_files(data / "osv" / item.files),
+        cmdline=item.cmdline,
+        verified=tuple(item.verified),
+        needs=tuple(PackagedFile(need.path, need.package) for need in item.needs),
+        verity_needs=tuple(PackagedFile(need.path, need.package) for need in item.verity_needs),
+    )
+
+
+def _files(folder: Path) -> tuple[tuple[str, str, bool], ...]:
+    """Name, text, and whether it is a program, of each file. Raises UsageError where the folder cannot be read."""
     try:
         found = [(path.name, path.read_text(), bool(path.stat().st_mode & 0o100)) for path in sorted(folder.iterdir())]
     except (OSError, UnicodeError) as error:
         raise UsageError("invalid-distribution-data", f"'{folder}' cannot be read", cause=str(error)) from error
-    return LiveData(tuple(item.argv), item.into, tuple(found), item.compression)
+    return tuple(found)
 
 
 def _repository(item: _Repository) -> RepositoryData:

@@ -220,8 +220,12 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
     if disk is None:
         return ()
     boot_type = _text_at(merged, "systemConfig", "bootloader", "bootType")
+    sealed: object = merged
+    for key in ("systemConfig", "immutability", "enabled"):
+        sealed = sealed.get(key) if isinstance(sealed, MappingNode) else None
+    verity = isinstance(sealed, ScalarNode) and sealed.value is True
     arch = _text_at(merged, "target", "arch") or ""
-    return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch))
+    return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch, verity))
 
 
 def _boot(merged: MappingNode, data: Path) -> Iterator[Finding]:

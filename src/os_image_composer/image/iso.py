@@ -21,6 +21,7 @@ from uuid import UUID
 from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Bind, Job, Tree
 from os_image_composer.chroot.services import Services
+from os_image_composer.config.partition_roles import Role
 from os_image_composer.errors import StepError
 from os_image_composer.image.boot_files import ESP
 from os_image_composer.image.disk_job import DiskJob
@@ -115,6 +116,7 @@ def esp_partition(uuid: str, serial: str) -> PlacedPartition:
         label="ESP",
         mount_point=None,
         mount_options=None,
+        role=Role.ESP,
     )
 
 

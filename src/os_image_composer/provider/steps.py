@@ -13,13 +13,12 @@ from os_image_composer.config.distribution import Distribution, GrubData, LiveDa
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.errors import TemplateError
 from os_image_composer.image.accounts import Account, AccountGroup
-from os_image_composer.image.disk import WriteDisk
 from os_image_composer.image.enrolment import MakeEnrolment
 from os_image_composer.image.identifiers import derived_uuid, fat_serial
-from os_image_composer.image.initrd import InitrdFile, MakeInitrd
+from os_image_composer.image.initrd import MakeInitrd
 from os_image_composer.image.initrd_image import CopyKernel, PrepareInitrdRoot, WriteInitrdImage, WriteStartExample
 from os_image_composer.image.iso import WriteIso, esp_partition, volume_label
-from os_image_composer.image.layout import DiskLayout, bare, fstab, lay_out
+from os_image_composer.image.layout import DiskLayout, fstab, lay_out
 from os_image_composer.image.live_boot import MakeLiveBoot
 from os_image_composer.image.live_uki import MakeLiveUkis
 from os_image_composer.image.os_config import ConfigureOs
@@ -27,13 +26,13 @@ from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
 from os_image_composer.image.sign_boot import SignBoot
 from os_image_composer.image.squashfs import WriteSquashfs
+from os_image_composer.image.state import InitrdFile
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
 from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
 from os_image_composer.provider.pack_steps import (
-    DISK,
     INITRD_IMAGE,
     IPXE_EXAMPLE,
     ISO_IMAGE,
@@ -42,6 +41,7 @@ from os_image_composer.provider.pack_steps import (
     file_names,
     pack_steps,
 )
+from os_image_composer.provider.root_steps import ForInitrd, disk_step, initrd_for, root_steps
 from os_image_composer.provider.selinux_steps import asked, label_steps, labelled, switched
 
 BILL = "sbom"  # the step whose result is published beside the image as well
@@ -73,7 +73,7 @@ def initrd_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, 
     surroundings = _surroundings(lock, distribution)
     installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
     layers = list(installed.layers)
-    configured = _configured(spec, lock, distribution, extras, lay_out(spec, lock.seed), layers)
+    configured = _configured(spec, lock, distribution, extras, None, layers)
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     whole = [*layers, configured, bill]
     root = Step("initrd-root", PrepareInitrdRoot(), all_of("lower", whole))
@@ -97,9 +97,10 @@ def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ex
     surroundings = _surroundings(lock, distribution)
     installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
     layers = list(installed.layers)
-    configured = _configured(spec, lock, distribution, extras, lay_out(spec, lock.seed), layers)
+    configured = _configured(spec, lock, distribution, extras, None, layers)
     projected = _projected(distribution, layers, configured)
-    initrd = _initrd(spec, lock, distribution, layers, projected, live)
+    files = tuple(InitrdFile(f"{live.into}/{name}", text, program) for name, text, program in live.files)
+    initrd = _initrd(spec, lock, distribution, layers, projected, ForInitrd(live.argv, files))
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     squashfs = WriteSquashfs(live.compression, lock.source_date_epoch)
     root = Step("root-filesystem", squashfs, (*all_of("lower", [*layers, configured, bill]), uses))
@@ -162,34 +163,40 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     layers = list(installed.layers)
     configured = _configured(spec, lock, distribution, extras, layout, layers)
     projected = _projected(distribution, layers, configured)
-    initrd = _initrd(spec, lock, distribution, layers, projected)
-    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools)
+    initrd = _initrd(spec, lock, distribution, layers, projected, initrd_for(spec, distribution, layout))
+    licences, bill = _bill(spec, lock, distribution, layers, configured)
+    whole = [*layers, configured, bill]
+    # A root that is never written to is whole, and has its labels, before there is anything that boots it.
+    early = label_steps(spec, distribution, whole) if layout.read_only_root else []
+    root = root_steps(lock, layout, whole, tools, labelled(early))
+    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools, root.seal)
     signed = _signed(spec, lock, boot.files, extras)
     bootable = signed[-1] if signed else boot.files
-    licences, bill = _bill(spec, lock, distribution, layers, configured)
-    root = [*layers, configured, bill, *boot.layers]
-    labels = label_steps(spec, distribution, root)
-    tree = (*all_of("lower", root), *labelled(labels))
-    disk = Step(
-        DISK,
-        WriteDisk(bare(layout), lock.source_date_epoch),
-        (*tree, Input("boot", bootable.name), Input("tools", tools.name)),
-    )
-    packed = pack_steps(spec, lock, disk, tree)
-    before = [tools, *installed.steps, configured, projected, initrd, *boot.steps, *signed, licences, bill, *labels]
-    return [*before, disk, *packed]
+    whole = [*whole, *boot.layers]
+    late = label_steps(spec, distribution, whole) if not layout.read_only_root else []
+    labels = labelled([*early, *late])
+    disk = disk_step(lock, layout, whole, tools, root, bootable, labels)
+    packed = pack_steps(spec, lock, disk, (*all_of("lower", whole), *labels))
+    made = (*early, *root.steps, *boot.steps, *signed, *late)
+    return [tools, *installed.steps, configured, projected, initrd, licences, bill, *made, disk, *packed]
 
 
 def _configured(
-    spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras, layout: DiskLayout, layers: list[Step]
+    spec: ImageSpec,
+    lock: Lock,
+    distribution: Distribution,
+    extras: Extras,
+    layout: DiskLayout | None,
+    layers: list[Step],
 ) -> Step:
-    mounted = (p.mount_point for p in layout.partitions)
+    """Without `layout` nothing is mounted but the root itself."""
+    mounted = (p.mount_point for p in layout.partitions) if layout else ()
     action = ConfigureOs(
         hostname=spec.hostname,
         timezone=spec.timezone,
         locale=spec.locale,
         keyboard=spec.keyboard,
-        fstab=fstab(layout),
+        fstab=fstab(layout) if layout else "",
         mount_points=tuple(point for point in mounted if point and point != "none"),
         files=extras.files,
         groups=tuple(AccountGroup(group.name, group.gid) for group in spec.groups),
@@ -228,16 +235,16 @@ def _initrd(
     distribution: Distribution,
     layers: list[Step],
     projected: Step,
-    live: LiveData | None = None,
+    more: ForInitrd,
 ) -> Step:
-    files = live.files if live else ()
     action = MakeInitrd(
-        argv=(*_initrd_argv(spec, distribution), *(live.argv if live else ())),
+        argv=(*_initrd_argv(spec, distribution), *more.argv),
         environment=_surroundings(lock, distribution).environment,
         kernels=kernel_choice(spec, distribution.boot),
         source_date_epoch=lock.source_date_epoch,
         dated_by=distribution.initrd.dated_by,
-        files=tuple(InitrdFile(f"{live.into}/{name}", text, program) for name, text, program in files) if live else (),
+        files=more.files,
+        needs=more.needs,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
 
