@@ -272,7 +272,7 @@ TEMPLATE_ROWS = {
     "disk.partitions[].id": Change(f"{CONF} boot disk", "{id: root, name", "{id: base, name"),
     "disk.partitions[].name": Change("disk", "name: root, type", "name: system, type"),
     "disk.partitions[].name left out": Change(NOTHING, "id: esp, name: esp,", "id: esp,"),
-    "disk.partitions[].type": Change("disk", "linux-root-amd64", "linux"),
+    "disk.partitions[].type": Change("disk", "linux-root-amd64, fs", "linux, fs"),
     "disk.partitions[].typeUUID": Change("disk", "0fc63daf-8483", "0fc63dae-8483"),
     "disk.partitions[].typeUUID in capitals": Change(NOTHING, "0fc63daf-8483", "0FC63DAF-8483"),
     "disk.partitions[].typeUUID by its name": Change(
@@ -773,7 +773,7 @@ def test_another_version_of_the_sandbox_runs_every_step(
 GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
-LABELLING = {"compute-labels", "configure-os", "write-disk"}
+LABELLING = {"compute-labels", "configure-os", "write-disk", "write-root-filesystem"}
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
     "chroot/install_rpm_packages.py": {"install-transaction"},
@@ -809,7 +809,11 @@ CODE = {
     "signing/authenticode.py": {"sign-boot"},
     "formats/uefi_keys.py": {"make-enrolment", "sign-boot"},
     "image/pe.py": {"make-uki"},
-    "image/ext4.py": {"write-disk"},
+    "image/ext4.py": {"write-disk", "write-root-filesystem"},
+    "image/write_packed.py": {"write-root-filesystem"},
+    "image/root_filesystem.py": {"write-root-filesystem"},
+    "image/root_files.py": {"write-root-filesystem", "format-verity", "make-uki", "write-disk"},
+    "image/verity.py": {"format-verity"},
     "image/fat.py": {"write-disk"},
     "report/spdx.py": {"read-licences", "write-bill"},
     "report/cyclonedx.py": {"read-licences", "write-bill"},
@@ -840,7 +844,7 @@ def test_no_module_that_a_step_runs_is_without_a_watch() -> None:
     modules = {p for folder in ("chroot", "image") for p in (PACKAGE / folder).rglob("*.py") if p.name != "__init__.py"}
     assert {str(path.relative_to(PACKAGE)) for path in modules - watched} == {
         *("chroot/doctor_store.py", "chroot/self_test.py"),
-        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py"),
+        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py", "image/state.py"),
         "image/label_files.py",  # for writers of other root filesystems
     }
 
