@@ -17,7 +17,7 @@ from os_image_composer.errors import Finding
 Write = Callable[..., Path]
 HEAD = """\
 image: {name: test, version: "1.0"}
-target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
+target: {os: debian, dist: debian12, arch: x86_64, imageType: raw}
 """
 BIOS_DISK = """\
 disk:

@@ -157,3 +157,111 @@ def test_a_size_without_a_unit_is_told_as_such(marked: Marked, old: str, new: st
     finding = marked(changed(old, new))
     assert finding.reference == "wrong-size"
     assert "write a unit: " in str(finding.hint)
+
+
+SEALED = """\
+image: {name: test, version: "1.0"}
+target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
+disk:
+  name: disk
+  size: 4GiB
+  partitions:
+    - {id: esp, type: esp, fsType: fat32, start: 1MiB, end: 257MiB, mountPoint: /boot/efi}
+    - {id: root, type: linux-root-amd64, fsType: ext4, start: 257MiB, end: 2305MiB, mountPoint: /}
+    - {id: hash, start: 2305MiB, end: 2322MiB}
+    - {id: data, fsType: ext4, start: 2400MiB, end: "0"}
+systemConfig: {immutability: {enabled: true}}
+"""
+
+
+def sealed(old: str, new: str) -> str:
+    assert SEALED.count(old) == 1
+    return SEALED.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("id: hash", "id: roothashmap"),
+        ("id: hash", "id: tree, type: linux-root-amd64-verity"),
+        ("id: hash", "id: roothashmap, type: linux, fsType: ext4, mountPoint: none"),
+        ("id: data", "id: userdata, mountPoint: /opt, mountOptions: noatime"),
+        ("fsType: ext4, start: 257", "fsType: erofs, start: 257"),
+        ("fsType: ext4, start: 257", "fsType: squashfs, start: 257"),
+        ("enabled: true", "enabled: false"),
+    ],
+)
+def test_layout_with_a_hash_partition_and_a_data_partition_can_be_sealed(
+    write: Write, data: Path, old: str, new: str
+) -> None:
+    assert check_template(write(sealed(old, new)), data) == ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reference"),
+    [
+        ("end: 2322MiB", "end: 2321MiB", "too-small"),
+        ("id: hash, start", "id: hash, type: ▸linux-home, start", "wrong-value"),
+        ("id: hash, start", "id: hash, type: ▸linux-root-arm64-verity, start", "wrong-value"),
+        ("id: hash, start", "id: hash, fsType: ▸erofs, start", "wrong-value"),
+        ("id: hash, start", "id: hash, fsType: ext4, fsLabel: ▸tree, start", "wrong-value"),
+        ("id: hash, start", "id: hash, fsType: ext4, mountPoint: ▸/tree, start", "wrong-value"),
+        ("id: data, fsType: ext4", "id: data, fsType: ▸fat32", "wrong-value"),
+        ("start: 2400MiB", "start: 4040MiB", "too-small"),
+        ("id: data", "id: data, mountPoint: ▸/usr/local", "wrong-value"),
+        ("id: data", "id: data, mountPoint: ▸/etc", "wrong-value"),
+        ("fsType: ext4, start: 257", "fsType: squashfs, fsLabel: ▸root, start: 257", "wrong-value"),
+        ("fsType: ext4, start: 257", "fsType: erofs, fsLabel: ▸sixteen-letters-, start: 257", "wrong-value"),
+    ],
+)
+def test_layout_that_cannot_be_sealed_is_found_in_its_place(
+    marked: Marked, write: Write, data: Path, old: str, new: str, reference: str
+) -> None:
+    text = sealed(old, new)
+    if "▸" in text:
+        assert marked(text).reference == reference
+        return
+    (finding,) = check_template(write(text), data)
+    assert finding.reference == reference
+    assert finding.origin is not None
+    assert "{" in SEALED.splitlines()[finding.origin.line - 1]
+
+
+def test_a_hash_partition_that_is_too_small_says_how_large_it_must_be(write: Write, data: Path) -> None:
+    # 2048 MiB are 524288 blocks: 4096 + 32 + 1 blocks of digests and a superblock.
+    (finding,) = check_template(write(sealed("end: 2322MiB", "end: 2321MiB")), data)
+    assert (
+        "2GiB" in (finding.hint or "")
+        and "16520KiB" in (finding.hint or "")
+        and "17MiB or more" in (finding.hint or "")
+    )
+    assert finding.origin is not None and finding.origin.line == 9
+
+
+@pytest.mark.parametrize(("line", "reference"), [(9, "no-hash-partition"), (10, "no-data-partition")])
+def test_a_layout_without_room_is_an_error_and_never_switched_off(
+    write: Write, data: Path, line: int, reference: str
+) -> None:
+    lines = SEALED.splitlines(keepends=True)
+    (finding,) = check_template(write("".join(lines[: line - 1] + lines[line:])), data)
+    assert finding.reference == reference
+    assert finding.origin is not None and finding.origin.line == 6
+    assert finding.hint
+
+
+@pytest.mark.parametrize("kind", ["erofs", "squashfs"])
+def test_a_root_that_cannot_be_written_to_needs_a_data_partition_also_unsealed(
+    write: Write, data: Path, kind: str
+) -> None:
+    text = sealed("fsType: ext4, start: 257", f"fsType: {kind}, start: 257").replace("enabled: true", "enabled: false")
+    assert check_template(write(text), data) == ()
+    (finding,) = check_template(write(text.replace("id: data", "id: more")), data)
+    assert finding.reference == "no-data-partition"
+
+
+@pytest.mark.parametrize(
+    "word", ["roothash=00", "systemd.verity=0", "systemd.verity_root_data=/dev/sda", "root=/dev/sda"]
+)
+def test_the_command_line_cannot_name_another_root(marked: Marked, word: str) -> None:
+    text = SEALED.replace("{immutability", f"{{kernel: {{cmdline: ▸'quiet {word}'}}, immutability")
+    assert marked(text).reference == "wrong-value"

@@ -794,7 +794,7 @@ LIVE_BOOT = ("make-live-boot", "make-live-ukis")
 INITRD_IMAGE = ("prepare-initrd-root", "write-initrd-image", "copy-kernel", "write-start-example")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
-LABELLING = {"compute-labels", "configure-os", "write-disk", "pack-tar"}
+LABELLING = {"compute-labels", "configure-os", "write-disk", "write-root-filesystem", "pack-tar"}
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
     "chroot/install_rpm_packages.py": {"install-transaction"},
@@ -841,7 +841,11 @@ CODE = {
     "image/format_vdi.py": {"pack-disk"},
     "image/block_map.py": {"write-block-map"},
     "formats/needed_space.py": {"write-block-map"},
-    "image/ext4.py": {"write-disk"},
+    "image/ext4.py": {"write-disk", "write-root-filesystem"},
+    "image/write_packed.py": {"write-root-filesystem"},
+    "image/root_filesystem.py": {"write-root-filesystem"},
+    "image/root_files.py": {"write-root-filesystem", "format-verity", "make-uki", "write-disk"},
+    "image/verity.py": {"format-verity"},
     "image/fat.py": {"write-disk", "write-iso"},
     "image/live_boot.py": {"make-live-boot"},
     "image/live_menu.py": {"make-live-boot", "make-live-ukis"},
@@ -880,7 +884,7 @@ def test_no_module_that_a_step_runs_is_without_a_watch() -> None:
     modules = {p for folder in ("chroot", "image") for p in (PACKAGE / folder).rglob("*.py") if p.name != "__init__.py"}
     assert {str(path.relative_to(PACKAGE)) for path in modules - watched} == {
         *("chroot/doctor_store.py", "chroot/self_test.py"),
-        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py", "image/unpack_disk.py"),
+        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py", "image/state.py", "image/unpack_disk.py"),
         "image/label_files.py",  # for writers of other root filesystems
     }
 

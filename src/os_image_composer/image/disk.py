@@ -15,9 +15,8 @@ from os_image_composer.image.bios_boot import write_bios_boot
 from os_image_composer.image.boot_files import BIOS, BIOS_BOOT, BIOS_CORE, ESP
 from os_image_composer.image.disk_job import DISK, DiskJob
 from os_image_composer.image.layout import SECTOR, DiskLayout, PlacedPartition, sealed
-from os_image_composer.image.root_filesystem import ROOT_IMAGE
+from os_image_composer.image.root_files import HASH_TREE, ROOT_IMAGE, read_root_hash
 from os_image_composer.image.selinux import Labels
-from os_image_composer.image.verity import HASH_TREE, read_root_hash
 from os_image_composer.image.write_ext4 import write_empty_ext4, write_ext4
 from os_image_composer.image.write_fat import check_empty, write_fat
 

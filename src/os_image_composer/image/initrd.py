@@ -13,7 +13,6 @@ from os_image_composer.chroot.services import Services
 from os_image_composer.config.distribution import PackagedFile
 from os_image_composer.errors import StepError
 from os_image_composer.image.kernel import Kernel, KernelChoice
-from os_image_composer.image.state import InitrdFile
 
 _OUTPUT = "/initrd.img"
 
@@ -21,6 +20,15 @@ _OUTPUT = "/initrd.img"
 def initrd_file(folder: Path, kernel: Kernel) -> Path:
     """Where the initrd of `kernel` is in the folder that the step leaves."""
     return folder / f"initrd-{kernel.release}.img"
+
+
+@dataclass(frozen=True)
+class InitrdFile:
+    """A file that only the initrd's generator sees. `path` has no leading slash."""
+
+    path: str
+    content: str
+    executable: bool = False
 
 
 @dataclass(frozen=True)

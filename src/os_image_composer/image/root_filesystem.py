@@ -13,11 +13,10 @@ from os_image_composer.chroot.job import Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.image.disk_job import DiskJob
 from os_image_composer.image.layout import PlacedPartition
+from os_image_composer.image.root_files import ROOT_IMAGE
 from os_image_composer.image.selinux import Labels
 from os_image_composer.image.write_ext4 import write_ext4
 from os_image_composer.image.write_packed import write_packed
-
-ROOT_IMAGE = "root.img"
 
 
 @dataclass(frozen=True)

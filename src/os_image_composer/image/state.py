@@ -6,22 +6,13 @@ The program that does it, and how an initrd generator takes it in, are the distr
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 
 from os_image_composer.config.partition_roles import Role
+from os_image_composer.image.initrd import InitrdFile
 from os_image_composer.image.layout import DiskLayout
 
 # Folders of the root that live on the data partition, with what the root has in them as their first content.
 KEPT = ("home", "root", "srv", "var")
-
-
-@dataclass(frozen=True)
-class InitrdFile:
-    """A file that only the initrd's generator sees. `path` has no leading slash."""
-
-    path: str
-    content: str
-    executable: bool = False
 
 
 def state_settings(layout: DiskLayout, folder: str, verified: tuple[str, ...]) -> tuple[InitrdFile, ...]:

@@ -16,8 +16,8 @@ from os_image_composer.image.initrd import initrd_file
 from os_image_composer.image.kernel import Kernel, KernelChoice
 from os_image_composer.image.loader_systemd import Menu, counted, entry_name, install_systemd_boot, write_loader_conf
 from os_image_composer.image.pe import check_uki
+from os_image_composer.image.root_files import read_root_hash, sealed_command_line
 from os_image_composer.image.ukify import Parts, unify
-from os_image_composer.image.verity import read_root_hash, sealed_command_line
 
 _OS_RELEASE = "usr/lib/os-release"
 

@@ -7,24 +7,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Bind, Job, Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
-from os_image_composer.image.root_filesystem import ROOT_IMAGE
-
-HASH_TREE = "hash.img"
-ROOT_HASH = "root-hash"
-
-# A block that was changed stops the system: read errors alone would let it go on without what it could not read, such
-# as a firewall's rules (veritytab(5)).
-_OPTIONS = "systemd.verity_root_options=panic-on-corruption"
+from os_image_composer.image.root_files import HASH_TREE, ROOT_HASH, ROOT_IMAGE
 
 _PLACE = "/run/data"
-_HEX = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -56,17 +47,3 @@ class FormatVerity:
         if done.status or found is None:
             raise StepError("root-not-sealed", "veritysetup made no hash tree of the root", detail=done.tail())
         (work.output / ROOT_HASH).write_text(f"{found[1]}\n")
-
-
-def read_root_hash(folder: Path) -> str:
-    """64 hex digits, from what the step left."""
-    text = (folder / ROOT_HASH).read_text().strip()
-    if not _HEX.fullmatch(text):
-        raise ValueError(f"{text!r} is no root hash")
-    return text
-
-
-def sealed_command_line(root_hash: str) -> str:
-    """What the kernel's command line says of a sealed root beside `root=`: systemd-veritysetup-generator(8) finds both
-    partitions by their UUIDs, which follow from the root hash."""
-    return f"roothash={root_hash} {_OPTIONS}"

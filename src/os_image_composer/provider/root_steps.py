@@ -13,9 +13,10 @@ from os_image_composer.config.spec import ImageSpec
 from os_image_composer.errors import TemplateError
 from os_image_composer.image.disk import WriteDisk
 from os_image_composer.image.identifiers import derived_uuid
+from os_image_composer.image.initrd import InitrdFile
 from os_image_composer.image.layout import DiskLayout, alone, bare
 from os_image_composer.image.root_filesystem import WriteRootFilesystem
-from os_image_composer.image.state import InitrdFile, state_settings
+from os_image_composer.image.state import state_settings
 from os_image_composer.image.verity import FormatVerity
 from os_image_composer.ospackage.lock import Lock
 
