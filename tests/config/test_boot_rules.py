@@ -17,7 +17,7 @@ from os_image_composer.errors import Finding
 Write = Callable[..., Path]
 HEAD = """\
 image: {name: test, version: "1.0"}
-target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
+target: {os: debian, dist: debian12, arch: x86_64, imageType: raw}
 """
 BIOS_DISK = """\
 disk:
@@ -36,7 +36,7 @@ SEALED = "immutability: {enabled: true}"
 
 
 def findings(
-    write: Write, data: Path, *lines: str, target: tuple[str, str, str] = ("debian", "debian13", "x86_64")
+    write: Write, data: Path, *lines: str, target: tuple[str, str, str] = ("debian", "debian12", "x86_64")
 ) -> list[Finding]:
     """What is wrong with the keys `lines` of systemConfig."""
     node = read_yaml(write("systemConfig:\n" + "".join(f"  {line}\n" for line in lines)))
