@@ -12,7 +12,7 @@ from support.boot_keys import KeyFolder
 Write = Callable[..., Path]
 HEAD = """\
 image: {name: test, version: "1.0"}
-target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
+target: {os: debian, dist: debian12, arch: x86_64, imageType: raw}
 systemConfig:
 """
 OPEN = "  immutability: {enabled: false}\n"

@@ -25,9 +25,6 @@ _COMMON = (
     *("serial", "terminal", "search", "search_fs_uuid", "search_label", "reboot", "halt"),
 )
 EFI_MODULES = (*_COMMON, "fat", "efifwsetup", "chain")
-# Under secure boot GRUB takes a program only where one of its verifiers answers for it. The one that measures into a
-# TPM does; whether the signature is good the firmware finds out when it loads the program.
-CHAIN_MODULES = (*EFI_MODULES, "tpm")
 #: To start kernels itself, which a GRUB that only hands over to signed programs must not be able to.
 LINUX_MODULES = ("linux",)
 BIOS_MODULES = (*_COMMON, "biosdisk", "ext2", *LINUX_MODULES)

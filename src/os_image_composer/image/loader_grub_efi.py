@@ -13,7 +13,7 @@ from os_image_composer.chroot.services import Services
 from os_image_composer.config.distribution import GrubPlatform, PackagedFile, VendorChain
 from os_image_composer.image.boot_files import ESP, UKI_FOLDER, place, require
 from os_image_composer.image.grub_config import MenuEntry, chain_entry, grub_config, linux_entry
-from os_image_composer.image.grub_program import CHAIN_MODULES, EFI_MODULES, LINUX_MODULES, make_grub
+from os_image_composer.image.grub_program import EFI_MODULES, LINUX_MODULES, make_grub
 from os_image_composer.image.kernel import Kernel, KernelChoice
 from os_image_composer.image.kernel_files import copy_kernels, system_of
 from os_image_composer.image.loader_systemd import entry_name
@@ -53,7 +53,7 @@ class ChainGrubEfi:
     of `MakeUki`."""
 
     kind: ClassVar[str] = "chain-grub-efi"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     result: ClassVar[Kind] = Kind.FILES
 
     name: str
@@ -68,7 +68,7 @@ class ChainGrubEfi:
         target = Tree(work.all("lower"))
         shutil.copytree(work.one("uki"), work.output, dirs_exist_ok=True)
         grub = place(work.output, ESP, self.removable_path)
-        make_grub(work, target, self.mkimage, self.platform, _PREFIX, CHAIN_MODULES, grub)
+        make_grub(work, target, self.mkimage, self.platform, _PREFIX, EFI_MODULES, grub)
         title = system_of(work, target).title
         kernels = self.kernels.find(work.services.sandbox, target)
         entries = [chain_entry(title, k.release, f"/{UKI_FOLDER}/{self._uki(k)}.efi") for k in kernels]
