@@ -53,7 +53,7 @@ def test_the_plan_as_json_has_steps_inputs_options_and_what_would_run(
     assert {i["step"] for i in disk["inputs"]} <= set(steps)
     nginx = [p for p in steps["packages:template"]["options"]["packages"] if p["name"] == "nginx"]
     assert nginx[0]["version"] == "1.22-3+deb12u1"
-    hashes = re.findall(r"\$[0-9a-z]+\$[^\"]{8,}", done.stdout)
+    hashes = re.findall(r"\$(?:[156y]|2[aby])\$[^\"]{8,}", done.stdout)
     assert (hashes, "hush" in done.stdout + done.stderr) == ([], False)
 
 
@@ -73,7 +73,7 @@ def test_default_template_of_another_architecture_is_planned(
     assert plan["target"]["arch"] == "aarch64"
     assert {p["arch"] for p in steps["packages:default"]["packages"]} == {"aarch64"}
     assert {p["arch"] for p in steps["image-tools"]["packages"]} == {"arm64"}
-    assert steps["disk"]["removable_path"] == "EFI/BOOT/BOOTAA64.EFI"
+    assert steps["boot"]["removable_path"] == "EFI/BOOT/BOOTAA64.EFI"
     if machine() != "aarch64":
         refused = composer("--config", settings, "build", data.template)
         assert "error[not-built-yet]: images for aarch64" in refused.stderr

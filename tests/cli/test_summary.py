@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from os_image_composer.build.execute import Outcome, StepReport
 from os_image_composer.build.plan import Plan
 from os_image_composer.build.step import Kind, Result
 from os_image_composer.cli.summary import result_fields, summary_lines
+from os_image_composer.provider.boot_keys import BootCertificates, KnownCertificate
+from os_image_composer.provider.interface import Published
 
 # As modules, not by name: what is left out below has no value of its type.
 interface = importlib.import_module("os_image_composer.provider.interface")
@@ -40,6 +43,7 @@ def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> object:
         output=image.parent,
         passwords=None,
         host_files={},
+        boot_certificates=None,
     )
     manifest = image.with_suffix(".manifest.json")
     return interface.Published(image, manifest, (), 64 << 20, "d" * 64, Outcome(final, image, steps), preparation, 4.5)
@@ -59,6 +63,16 @@ def test_the_command_that_boots_the_image_can_be_pasted(published: object) -> No
     *_, boot, check = summary_lines(published, ".venv/bin/os-image-composer")  # type: ignore[arg-type]
     assert boot == "boot it   .venv/bin/os-image-composer boot 'out dir/a-1.0.raw'"
     assert check == "check it  .venv/bin/os-image-composer boot --check 'out dir/a-1.0.raw'"
+
+
+def test_signed_image_is_booted_with_its_keys(published: object) -> None:
+    assert isinstance(published, Published)
+    nobody = KnownCertificate("ab" * 32, "CN=a", False, b"")
+    preparation = replace(published.preparation, boot_certificates=BootCertificates(nobody, nobody, nobody, ()))
+    *_, keys, _time, boot, check = summary_lines(replace(published, preparation=preparation), "composer")
+    assert keys == "keys      out dir/a-1.0.secure-boot"
+    assert boot == "boot it   composer boot --secure-boot 'out dir/a-1.0.raw'"
+    assert check == "check it  composer boot --check --secure-boot 'out dir/a-1.0.raw'"
 
 
 def test_the_result_event_is_json(published: object) -> None:

@@ -17,7 +17,7 @@ from os_image_composer.errors import Finding
 Write = Callable[..., Path]
 HEAD = """\
 image: {name: test, version: "1.0"}
-target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
+target: {os: debian, dist: debian12, arch: x86_64, imageType: raw}
 """
 BIOS_DISK = """\
 disk:
@@ -51,7 +51,6 @@ def findings(
         (SYSTEMD_BOOT, SEALED),
         (GRUB,),
         (GRUB, "kernel: {uki: true}", SEALED),
-        (GRUB, "kernel: {uki: true}", "secureBoot: {key: a.key}"),
         (SYSTEMD_BOOT, "kernel: {uki: false}", "secureBoot: {key: a.key}"),
         (LEGACY,),
         ("bootloader: {bootType: efi, provider: grub2, chain: vendor}",),
@@ -70,7 +69,8 @@ def test_what_goes_together_is_no_finding(write: Write, data: Path, lines: tuple
         ((LEGACY, "kernel: {uki: true}"), "kernel.uki", "remove it, or write bootType: efi"),
         ((LEGACY, SEALED), "immutability.enabled", "bootType: efi with kernel.uki: true"),
         ((LEGACY, "secureBoot: {key: a.key, certificate: a.pem}"), "secureBoot", "bootType: efi"),
-        ((GRUB, "secureBoot: {key: a.key}"), "secureBoot", "kernel.uki: true"),
+        ((GRUB, "secureBoot: {key: a.key}"), "secureBoot", "provider: systemd-boot"),
+        ((GRUB, "kernel: {uki: true}", "secureBoot: {key: a.key}"), "secureBoot", "provider: systemd-boot"),
         ((LEGACY, "immutability: {secureBootDBKey: a.key}"), "immutability.secureBootDBKey", "bootType: efi"),
         ((SYSTEMD_BOOT, "kernel: {uki: false}", SEALED), "immutability.enabled", "kernel.uki: true"),
         ((GRUB, SEALED), "immutability.enabled", "kernel.uki: true"),

@@ -15,7 +15,7 @@ EXPORTED = {
     "load": {"check_template", "load_image_spec"},
     "merge": {"merge_mappings", "merge_templates", "origins"},
     "nearest": {"allowed_values", "did_you_mean", "nearest"},
-    "partition_types": {"PARTITION_TYPES", "ROOT_TYPE_BY_ARCH", "type_guid"},
+    "partition_types": {"PARTITION_TYPES", "ROOT_TYPE_BY_ARCH", "VERITY_TYPE_BY_ARCH", "type_guid"},
     "settings": {
         "IdRange",
         "Logging",

@@ -38,7 +38,7 @@ def test_the_least_template_gets_the_rest_from_the_os_default(write: Write, data
     assert spec.kernel.packages == ("linux-image-amd64",)
     assert "console=ttyS0" in spec.kernel.cmdline
     assert [group.label for group in spec.package_groups] == ["default"]
-    assert [p.mount_point for p in spec.disk.partitions] == ["/boot/efi", "/"]
+    assert [p.mount_point for p in spec.disk.partitions] == ["/boot/efi", "/", None, None]
 
 
 def test_the_templates_packages_are_a_group_of_their_own_without_those_below(write: Write, data: Path) -> None:

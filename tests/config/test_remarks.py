@@ -7,11 +7,12 @@ import pytest
 
 from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.remarks import remarks
+from support.boot_keys import KeyFolder
 
 Write = Callable[..., Path]
 HEAD = """\
 image: {name: test, version: "1.0"}
-target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
+target: {os: debian, dist: debian12, arch: x86_64, imageType: raw}
 systemConfig:
 """
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
@@ -45,3 +46,12 @@ def test_an_initrd_that_no_signature_covers_is_told(write: Write, data: Path) ->
     vendor = "  bootloader: {provider: grub, chain: vendor}\n"
     (finding,) = remarks(load_image_spec(write(HEAD + users + vendor), data))
     assert (finding.reference, finding.origin and finding.origin.line) == ("initrd-not-protected", 5)
+
+
+def test_keys_without_a_uki_leave_the_initrd_unsigned_and_that_is_told(
+    write: Write, data: Path, keys: KeyFolder
+) -> None:
+    text = HEAD + "  users: [{name: ada, password: x}]\n" + f"  secureBoot: {keys.template()}\n"
+    assert remarks(load_image_spec(write(text), data)) == ()
+    (said,) = remarks(load_image_spec(write(text + "  kernel: {uki: false}\n"), data))
+    assert (said.reference, said.origin and said.origin.line) == ("initrd-not-protected", 6)

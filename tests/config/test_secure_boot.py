@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from os_image_composer.config.load import load_image_spec
+from os_image_composer.config.load import check_template, load_image_spec
 from os_image_composer.errors import Finding
 from support.boot_keys import KeyFolder, locked_copy
 from support.tools import host_tool
@@ -97,9 +97,6 @@ def test_key_that_firmware_does_not_verify_is_refused(folder: Path, marked: Mark
     assert marked(section("key: ▸ec.key, certificate: ec.pem")).reference == "key-not-rsa"
 
 
-OLD = "  immutability: {enabled: true, "
-
-
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("text", "reference"),
@@ -121,3 +118,24 @@ OLD = "  immutability: {enabled: true, "
 )
 def test_words_of_the_predecessor_are_all_there_and_once(marked: Marked, text: str, reference: str) -> None:
     assert marked(HEAD + text).reference == reference
+
+
+KEYS = "secureBoot: {key: db.key, certificate: db.pem"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    "text",
+    [
+        # A BIOS verifies nothing, and what a vendor signed is not signed again.
+        f"  bootloader: {{bootType: legacy, provider: grub}}\n  ▸{KEYS}}}\n",
+        f"  bootloader: {{provider: grub, chain: vendor}}\n  ▸{KEYS}}}\n",
+        f"  bootloader: {{provider: grub}}\n  {KEYS}, enroll: ▸force}}\n",
+    ],
+)
+def test_keys_that_a_boot_chain_has_no_use_for_are_refused_by_name(write: Write, data: Path, text: str) -> None:
+    before, _, _ = (HEAD + text).partition("▸")
+    place = (before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+    path = write((HEAD + text).replace("▸", ""))
+    found = [(f.reference, (f.origin.line, f.origin.column)) for f in check_template(path, data) if f.origin]
+    assert ("boot-combination", place) in found

@@ -79,7 +79,6 @@ def test_an_unknown_key_like_no_other_gets_no_suggestion(marked: Marked) -> None
         HEAD + "packageRepositories: [{codename: vendor, ▸url: 'https://vendor.example/'}]\n",
         HEAD + "▸sbomPackageMetadata: [{}]\n",
         SYSTEM + "  ▸initramfs: {template: x}\n",
-        SYSTEM + "  ▸immutability: {enabled: true}\n",
         SYSTEM + "  ▸fde: {enabled: true, passphraseFile: x}\n",
         SYSTEM + "  kernel: {▸name: linux}\n",
         SYSTEM + "  packages: [jq, ▸'lib*']\n",
@@ -94,6 +93,7 @@ def test_a_known_key_that_is_not_built_yet_says_so_where_it_stands(marked: Marke
     "text",
     [
         "  immutability: {enabled: false}\n",
+        "  immutability: {enabled: true}\n",
         "  fde: {enabled: false}\n",
         "  network: {interfaces: []}\n",
         "  kernel: {uki: true}\n",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.chroot.job import Bind, Job, MountedTree, Tree, WriteFile
+from os_image_composer.config.partition_roles import Role
 from os_image_composer.image import ext4
 from os_image_composer.image.layout import MIB, PlacedPartition
 from support.tools import host_tool
@@ -40,7 +41,7 @@ except PermissionError:
 @pytest.fixture
 def partition() -> PlacedPartition:
     uuid = "11111111-2222-5333-8444-555555555555"
-    return PlacedPartition(1, "root", "root", "", uuid, MIB, 32 * MIB, "ext4", uuid, uuid, "root", "/", None)
+    return PlacedPartition(1, "root", Role.ROOT, "root", "", uuid, MIB, 32 * MIB, "ext4", uuid, uuid, "root", "/", None)
 
 
 @pytest.fixture

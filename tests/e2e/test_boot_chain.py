@@ -79,7 +79,8 @@ def template(dist: str, chain: Chain, more: str = "") -> str:
     return (
         f'image: {{name: {dist}-chain, version: "1.0"}}\n'
         f"target: {{os: {os}, dist: {dist}, arch: x86_64, imageType: raw}}\n"
-        f"{chain.disk}systemConfig:\n  name: chain\n  hostname: {dist}\n{named}{chain.system}{more}"
+        f"{chain.disk}systemConfig:\n  name: chain\n  hostname: {dist}\n  immutability: {{enabled: false}}\n"
+        f"{named}{chain.system}{more}"
     )
 
 

@@ -77,7 +77,7 @@ def test_attack_is_refused_before_a_kernel_starts(signed: SignedImage, tmp_path:
     uki, loader = signed.program(UKI), signed.program(LOADER)
     name, program = {
         "byte of the initrd": (UKI, signed.changed(UKI, ".initrd")),
-        "command line": (UKI, signed.changed(UKI, ".cmdline", b" rw ", b" ro ")),
+        "command line": (UKI, signed.changed(UKI, ".cmdline", b" ro ", b" rw ")),
         "unsigned UKI": (UKI, unsigned(uki, tmp_path)),
         "UKI of another key": (UKI, signed_program(unsigned(uki, tmp_path), signed.keys.signer("KEK"), "uki")),
         "boot loader": (LOADER, signed.changed(LOADER, ".text")),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from os_image_composer.config.partition_roles import Role
 from os_image_composer.errors import StepError
 from os_image_composer.image.bios_boot import boot_sector, placed_core, write_bios_boot
 from os_image_composer.image.boot_files import ESP, LOADER_CONF
@@ -20,7 +21,7 @@ from os_image_composer.image.loader_systemd import Menu, counted, entry_name, wr
 
 KERNEL = Kernel("boot/vmlinuz-6.12.48+deb13-amd64", "6.12.48+deb13-amd64")
 PARTITION = PlacedPartition(
-    1, "bios", "bios", "21686148-6449-6E6F-744E-656564454649", "", MIB, MIB, None, "", "", None, None, None
+    1, "bios", Role.OTHER, "bios", "21686148-6449-6E6F-744E-656564454649", "", MIB, MIB, None, "", "", None, None, None
 )
 
 

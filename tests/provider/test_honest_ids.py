@@ -27,6 +27,7 @@ from os_image_composer.config.distribution import (
     FirstBootFile,
     ImageTools,
     InitrdData,
+    ReadOnlyRootData,
     SelinuxData,
 )
 from os_image_composer.config.reference import Shape, sections
@@ -90,6 +91,7 @@ disk:
     - {{id: root, name: root, type: linux-root-amd64, fsType: ext4, fsLabel: root, start: 257MiB, end: 1500MiB,
        mountPoint: /}}
     - {{id: data, typeUUID: 0fc63daf-8483-4772-8e79-3d69d8477de4, start: 1500MiB, end: 1600MiB}}
+    - {{id: hash, type: linux-root-amd64-verity, start: 1700MiB, end: 1720MiB}}
 systemConfig:
   name: own
   description: a sample
@@ -104,6 +106,7 @@ systemConfig:
     cmdline: quiet
     enableExtraModules: dummy
     packages: [linux-image-amd64]
+  immutability: {{enabled: false}}
   packages: [htop, jq]
   secureBoot:
     key: keys/db.key
@@ -238,6 +241,8 @@ def copied(folder: Path) -> None:
 
 
 CONF = "os-configuration"
+WITH_DATA = (("end: 1600MiB", "fsType: ext4, end: 1600MiB"),)
+SEALED = (*WITH_DATA, ("{enabled: false}", "{enabled: true}"))
 SECURE_BOOT = TEMPLATE[TEMPLATE.index("  secureBoot:\n") : TEMPLATE.index("  groups:\n")]
 UNSIGNED = (SECURE_BOOT, "")
 GRUB = (("provider: systemd-boot", "provider: grub"), UNSIGNED)
@@ -267,7 +272,7 @@ TEMPLATE_ROWS = {
     "disk.partitions[].id": Change(f"{CONF} boot disk", "{id: root, name", "{id: base, name"),
     "disk.partitions[].name": Change("disk", "name: root, type", "name: system, type"),
     "disk.partitions[].name left out": Change(NOTHING, "id: esp, name: esp,", "id: esp,"),
-    "disk.partitions[].type": Change("disk", "linux-root-amd64", "linux"),
+    "disk.partitions[].type": Change("disk", "linux-root-amd64, fs", "linux, fs"),
     "disk.partitions[].typeUUID": Change("disk", "0fc63daf-8483", "0fc63dae-8483"),
     "disk.partitions[].typeUUID in capitals": Change(NOTHING, "0fc63daf-8483", "0FC63DAF-8483"),
     "disk.partitions[].typeUUID by its name": Change(
@@ -441,8 +446,20 @@ TEMPLATE_ROWS = {
         "",
         also=(("    - cmd: echo two\n", "    - cmd: echo two\npackageRepositories: []\n"),),
     ),
-    "- a section as its OS default has it": Change(
-        NOTHING, "  kernel:\n", "  immutability: {enabled: false}\n  kernel:\n"
+    "- a section as its OS default has it": Change(NOTHING, "  kernel:\n", "  fde: {enabled: false}\n  kernel:\n"),
+    "systemConfig.immutability.enabled": Change(
+        f"{CONF} initrd root-filesystem verity boot disk", "{enabled: false}", "{enabled: true}", first=WITH_DATA
+    ),
+    "disk.partitions[].end of a sealed root": Change("root-filesystem disk", "1500MiB,\n", "1400MiB,\n", first=SEALED),
+    "disk.partitions[].name of a sealed root": Change("disk", "name: root, type", "name: system, type", first=SEALED),
+    "disk.partitions[].mountOptions of the data partition": Change(
+        "initrd", "end: 1600MiB", "mountOptions: noatime, end: 1600MiB", first=SEALED
+    ),
+    "disk.partitions[].mountPoint of the data partition": Change(
+        f"{CONF} initrd", "end: 1600MiB", "mountPoint: /opt, end: 1600MiB", first=SEALED
+    ),
+    "disk.partitions[].mountPoint of a partition more": Change(
+        f"{CONF} disk", "end: 1600MiB", "mountPoint: /data, end: 1600MiB", first=WITH_DATA
     ),
 }
 
@@ -451,6 +468,7 @@ COMMON, CONFIG, DEFAULT = (
     "osv/debian/debian13/config.yml",
     "osv/debian/debian13/imageconfigs/defaultconfigs/default-raw-x86_64.yml",
 )
+STATE = "osv/initrd/dracut/state.sh"
 CHROOT = "osv/debian/debian13/chrootenvconfigs/chrootenv_x86_64.yml"
 REPOSITORY = "osv/debian/debian13/providerconfigs/x86_64_repo.yml"
 TOOLS = "osv/image-tools.yml"
@@ -474,6 +492,15 @@ DATA_ROWS = {
     "initrd.extra_modules_option": Change("initrd", "--add-drivers", "--force-drivers", COMMON),
     "initrd.configuration": Change("initrd-configuration", "    - etc/crypttab\n", "", COMMON),
     "initrd.dated_by": Change("initrd", "dracut-functions.sh]", "dracut-init.sh]", COMMON),
+    "initrd.read_only_root.argv": Change("initrd", "argv: [--add, image-state]", "argv: []", COMMON, first=SEALED),
+    "initrd.read_only_root.verity_argv": Change("initrd", "systemd-veritysetup]", "other]", COMMON, first=SEALED),
+    "initrd.read_only_root.files": Change("initrd", "set -eufC", "set -euf", STATE, first=SEALED),
+    "initrd.read_only_root.into": Change("initrd", "90image-state", "91image-state", COMMON, first=SEALED),
+    "initrd.read_only_root.cmdline": Change("boot", "rd.emergency=halt", "rd.emergency=reboot", COMMON, first=SEALED),
+    "initrd.read_only_root.verified": Change("initrd", "[var/lib/dpkg]", "[]", COMMON, first=SEALED),
+    "initrd.read_only_root.needs": Change("initrd", "usr/sbin/e2fsck", "sbin/e2fsck", COMMON, first=SEALED),
+    "initrd.read_only_root.verity_needs": Change("initrd", "usr/sbin/dmsetup", "sbin/dmsetup", COMMON, first=SEALED),
+    "initrd.read_only_root where the root can be written to": Change(NOTHING, "[var/lib/dpkg]", "[]", COMMON),
     "boot.kernel": Change("initrd boot labels", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
     "boot.modules": Change("initrd boot labels", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
@@ -746,7 +773,7 @@ def test_another_version_of_the_sandbox_runs_every_step(
 GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
-LABELLING = {"compute-labels", "configure-os", "write-disk"}
+LABELLING = {"compute-labels", "configure-os", "write-disk", "write-root-filesystem"}
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
     "chroot/install_rpm_packages.py": {"install-transaction"},
@@ -782,7 +809,11 @@ CODE = {
     "signing/authenticode.py": {"sign-boot"},
     "formats/uefi_keys.py": {"make-enrolment", "sign-boot"},
     "image/pe.py": {"make-uki"},
-    "image/ext4.py": {"write-disk"},
+    "image/ext4.py": {"write-disk", "write-root-filesystem"},
+    "image/write_packed.py": {"write-root-filesystem"},
+    "image/root_filesystem.py": {"write-root-filesystem"},
+    "image/root_files.py": {"write-root-filesystem", "format-verity", "make-uki", "write-disk"},
+    "image/verity.py": {"format-verity"},
     "image/fat.py": {"write-disk"},
     "report/spdx.py": {"read-licences", "write-bill"},
     "report/cyclonedx.py": {"read-licences", "write-bill"},
@@ -813,7 +844,7 @@ def test_no_module_that_a_step_runs_is_without_a_watch() -> None:
     modules = {p for folder in ("chroot", "image") for p in (PACKAGE / folder).rglob("*.py") if p.name != "__init__.py"}
     assert {str(path.relative_to(PACKAGE)) for path in modules - watched} == {
         *("chroot/doctor_store.py", "chroot/self_test.py"),
-        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py"),
+        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py", "image/state.py"),
         "image/label_files.py",  # for writers of other root filesystems
     }
 
@@ -832,7 +863,7 @@ def test_every_key_of_the_language_has_a_row() -> None:
     elsewhere = {"target.os", "target.dist", "target.arch", "target.imageType"}
     refused = {
         *("sbomPackageMetadata", "packageRepositories[].insecureSkipVerify", "systemConfig.kernel.packages"),
-        *(key for key in keys if key.startswith(("systemConfig.immutability", "systemConfig.fde"))),
+        *(key for key in keys if key.startswith(("systemConfig.immutability.secure", "systemConfig.fde"))),
     }
     assert keys - rows - elsewhere - refused == set()
 
@@ -842,9 +873,16 @@ def _holds_sections(shape: Shape) -> bool:
 
 
 def test_every_field_of_the_distributions_data_has_a_row() -> None:
-    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile, "selinux": SelinuxData}
-    fields = {f.name for f in dataclasses.fields(Distribution)} - set(sections_of)
+    sections_of = {
+        "initrd": InitrdData,
+        "initrd.read_only_root": ReadOnlyRootData,
+        "boot": BootData,
+        "first_boot": FirstBootFile,
+        "selinux": SelinuxData,
+    }
+    fields = {f.name for f in dataclasses.fields(Distribution)}
     fields |= {f"{name}.{f.name}" for name, kind in sections_of.items() for f in dataclasses.fields(kind)}
+    fields -= set(sections_of)
     # Of another distribution, architecture or family nothing is reused. Repositories have rows of their own.
     fields -= {"os", "dist", "arch", "family", "package_arch", "repositories"}
     fields |= {"repositories.url", "tools.packages"}

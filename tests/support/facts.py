@@ -126,6 +126,8 @@ systemConfig:
   name: {backend}
   hostname: edge-01.example.org
   timezone: Europe/Berlin
+  # Some of what is asked for is told by files that the image writes below /usr.
+  immutability: {{enabled: false}}
   locale: de_DE.UTF-8
   keyboard: {{layout: de, variant: nodeadkeys}}
   packages: [{packages}]

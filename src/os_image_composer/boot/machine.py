@@ -36,7 +36,8 @@ class SecureBoot:
 @dataclass(frozen=True)
 class Machine:
     """The virtual machine: `memory` in MiB; `kind` None means the one that the image is made for, `firmware` None the
-    host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS. `secure_boot` None is off."""
+    host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS. `secure_boot` None is off. With `keeps_changes`
+    the guest writes into the image file itself, for who wants to see what a second start finds."""
 
     accelerator: Accelerator = Accelerator.TCG
     memory: int = 1024
@@ -44,3 +45,4 @@ class Machine:
     firmware: Firmware | None = None
     kind: FirmwareKind | None = None
     secure_boot: SecureBoot | None = None
+    keeps_changes: bool = False

@@ -67,8 +67,9 @@ def qemu_argv(
 ) -> tuple[str, ...]:
     """The command. `firmware` None is QEMU's own BIOS; `variables` is the run's own copy; `ports` are the chardev back
     ends of the console and of the second serial port. The image is opened with a throw-away overlay and never
-    written."""
+    written, unless the machine keeps its changes."""
     tcg = machine.accelerator is Accelerator.TCG
+    snapshot = "off" if machine.keeps_changes else "on"
     return (
         program,
         *(("-accel", "tcg,thread=multi", "-cpu", _TCG_CPU) if tcg else ("-accel", "kvm", "-cpu", "host")),
@@ -76,7 +77,7 @@ def qemu_argv(
         *("-smp", str(machine.cpus), "-m", str(machine.memory)),
         *("-nodefaults", "-display", "none", "-no-reboot"),
         *(_flash(firmware, variables) if firmware else ()),
-        *("-drive", f"if=none,id=disk,format=raw,snapshot=on,cache=unsafe,file={_value(image)}"),
+        *("-drive", f"if=none,id=disk,format=raw,snapshot={snapshot},cache=unsafe,file={_value(image)}"),
         # With an order given the firmware tries nothing else: no minute of network boot where the disk has no loader.
         *("-device", "virtio-blk-pci,drive=disk,bootindex=0"),
         *("-device", "virtio-rng-pci"),

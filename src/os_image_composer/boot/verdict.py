@@ -86,6 +86,10 @@ _DEAD = (
 )
 
 
+# Linux, drivers/firmware/efi/libstub/secureboot.c and arch/x86/kernel/setup.c.
+_SECURE = re.compile(r"EFI stub: UEFI Secure Boot is enabled|secureboot: Secure boot enabled")
+
+
 def at_prompt(rest: str) -> bool:
     """Whether the unfinished line `rest` is a login prompt (agetty(8): host name, blank, `login: `)."""
     return bool(_PROMPT.match(rest))
@@ -114,9 +118,10 @@ def judge(evidence: Evidence) -> BootVerdict:
     failed = failed_on_console(evidence.console)
     if evidence.prompted or any(at_prompt(line) for line in evidence.console):
         reason = _listing("a login prompt, but failed units", failed) if failed else "a login prompt, no failed unit"
-        if evidence.secure_boot:
-            reason += "; whether secure boot is on was not said"
-        return _verdict(evidence, Level.CONSOLE, not failed, reason, failed)
+        unsure = evidence.secure_boot and not _secure_boot(evidence)
+        if unsure:
+            reason += "; nothing says that secure boot is on"
+        return _verdict(evidence, Level.CONSOLE, not failed and not unsure, reason, failed)
     if any(_HANDED_OVER.search(line) for line in evidence.console):
         if any(dead_end(line) for line in evidence.console):
             return _verdict(evidence, Level.CONSOLE, False, evidence.ended_by, failed)
@@ -171,9 +176,12 @@ def _verdict(
 
 
 def _secure_boot(evidence: Evidence) -> bool | None:
-    """From the variable SecureBoot: 1 or 0; a guest without EFI has none (UEFI specification §3.3)."""
+    """From the variable SecureBoot: 1 or 0; a guest without EFI has none (UEFI specification §3.3). Where there is no
+    report, from what the kernel says on the console."""
     answer = evidence.answer("secure-boot")
-    return None if answer is None else answer.output.strip() == "1"
+    if answer is not None:
+        return answer.output.strip() == "1"
+    return True if any(_SECURE.search(line) for line in evidence.console) else None
 
 
 def _guest_seconds(evidence: Evidence) -> float | None:

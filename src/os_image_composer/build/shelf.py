@@ -15,6 +15,7 @@ from pathlib import Path
 
 from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.flock import locked
+from os_image_composer.build.sparse import copy_data
 
 
 class Shelf:
@@ -76,27 +77,9 @@ def _times(status: os.stat_result) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_ctime_ns
 
 
-_BLOCK = 1 << 20
-
-
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a file, for its owner only, and leave its holes holes (SEEK_DATA and SEEK_HOLE, lseek(2))."""
+    """Copy a file, for its owner only, and leave its holes holes."""
     with source.open("rb") as reader, target.open("wb") as writer:
         target.chmod(0o600)
-        size = os.fstat(reader.fileno()).st_size
-        writer.truncate(size)
-        offset = 0
-        while offset < size:
-            try:
-                start = os.lseek(reader.fileno(), offset, os.SEEK_DATA)
-            except OSError:
-                return
-            end = os.lseek(reader.fileno(), start, os.SEEK_HOLE)
-            # Read and write, not copy_file_range(2), which many pairs of filesystems refuse (EXDEV).
-            while start < end:
-                block = os.pread(reader.fileno(), min(_BLOCK, end - start), start)
-                if not block:
-                    return
-                os.pwrite(writer.fileno(), block, start)
-                start += len(block)
-            offset = end
+        writer.truncate(os.fstat(reader.fileno()).st_size)
+        copy_data(reader, writer)

@@ -200,6 +200,19 @@ class Sandbox:
         found = (Xattr(path, name, bytes.fromhex(value)) for path, name, value in answer["xattrs"])
         return Survey(answer["entries"], answer["bytes"], tuple(found))
 
+    def archive(self, tree: Tree, clamp: int, into: Path, attributes: Sequence[Xattr] = ()) -> None:
+        """Write the merged tree to the file `into` as a tar stream, the same bytes for the same tree: entries in order,
+        no time later than `clamp` (seconds since the epoch), the attributes that an image keeps and `attributes`."""
+        with self._folder() as scratch, into.open("wb") as file:
+            asking = Asking("archive", self.ids, scratch, tree=_read_only(tree))
+            more = [(x.path, x.name, x.value.hex()) for x in attributes]
+            asking.options = {"clamp": clamp, "attributes": more}
+
+            def hear(message: Message) -> None:
+                file.write(message.payload)
+
+            self._talk([asking.line()], on_message=hear)
+
     def listing(self, tree: Tree) -> tuple[Entry, ...]:
         """Everything in the merged tree, parents first, the rest by the bytes of the names."""
         found = bytearray()

@@ -12,6 +12,7 @@ import typer
 
 from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine, SecureBoot
 from os_image_composer.errors import UsageError
+from os_image_composer.signing.beside import KEYS
 
 if TYPE_CHECKING:
     from os_image_composer.boot.verdict import BootVerdict
@@ -98,7 +99,7 @@ def _secure(image: Path, wanted: bool, keys: Path | None, vendor: bool) -> Secur
         return SecureBoot(None)
     if not (wanted or keys):
         return None
-    return SecureBoot((keys or image.with_suffix(".secure-boot")).absolute())
+    return SecureBoot((keys or image.with_suffix(KEYS)).absolute())
 
 
 def _keep(image: Path, verdict: BootVerdict, clock: Clock) -> None:

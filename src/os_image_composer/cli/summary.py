@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from os_image_composer.signing.beside import KEYS
+
 if TYPE_CHECKING:
     from os_image_composer.provider.interface import Published
 
@@ -43,8 +45,11 @@ def summary_lines(published: Published, program: str) -> Iterator[str]:
     yield f"sha256    {published.sha256}"
     yield f"packages  {package_count(published)}"
     yield f"manifest  {shown(published.manifest)}"
+    signed = published.preparation.boot_certificates is not None
+    if signed:
+        yield f"keys      {shown(published.image.with_suffix(KEYS))}"
     yield f"time      {published.seconds:.1f} s"
-    image = shlex.quote(str(shown(published.image)))
+    image = f"{'--secure-boot ' if signed else ''}{shlex.quote(str(shown(published.image)))}"
     yield f"boot it   {shlex.quote(program)} boot {image}"
     yield f"check it  {shlex.quote(program)} boot --check {image}"
 

@@ -102,12 +102,12 @@ class _Boot:
             elif self._there(keys) and self.vendor_chain:
                 message = "cannot be had with bootloader.chain: vendor, where the vendor has signed everything"
                 yield self._finding(keys, message, "remove it, or write chain: own", key=True)
-            elif self._there(keys) and self.grub and not self.uki:
+            elif self._there(keys) and self.grub:
                 message = (
-                    "cannot be had with GRUB and kernels as files: without a shim GRUB has nobody who verifies them, "
-                    "and starts none while secure boot is on"
+                    "cannot be had with GRUB: without a shim it has nobody who verifies kernels or unified kernel "
+                    "images, and starts none while secure boot is on"
                 )
-                yield self._finding(keys, message, "kernel.uki: true, or provider: systemd-boot", key=True)
+                yield self._finding(keys, message, "provider: systemd-boot", key=True)
 
     def vendor(self) -> Iterator[Finding]:
         if not self.vendor_chain:

@@ -34,6 +34,31 @@ class RepositoryData:
 
 
 @dataclass(frozen=True)
+class PackagedFile:
+    """A path in the image root, and the package that brings it."""
+
+    path: str
+    package: str
+
+
+@dataclass(frozen=True)
+class ReadOnlyRootData:
+    """What the initrd of a root that cannot be written to takes beside others: `argv` is added to the generator's, and
+    `verity_argv` where the root is sealed; `files` (name, text, whether it is a program) are put into the folder `into`
+    for the generator to find; `cmdline` is added to the kernel's command line; `verified` are folders below /var that
+    stay as the root has them."""
+
+    argv: tuple[str, ...]
+    verity_argv: tuple[str, ...]
+    into: str
+    files: tuple[tuple[str, str, bool], ...]
+    cmdline: str
+    verified: tuple[str, ...]
+    needs: tuple[PackagedFile, ...]
+    verity_needs: tuple[PackagedFile, ...]
+
+
+@dataclass(frozen=True)
 class InitrdData:
     """How the distribution makes an initrd. `argv` runs in the image root with `{kernel}` (the kernel's
     release) and `{output}` replaced; `configuration` are globs of the files of the OS configuration that it
@@ -44,14 +69,7 @@ class InitrdData:
     extra_modules_option: str
     configuration: tuple[str, ...]
     dated_by: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PackagedFile:
-    """A path in the image root, and the package that brings it."""
-
-    path: str
-    package: str
+    read_only_root: ReadOnlyRootData | None = None
 
 
 @dataclass(frozen=True)

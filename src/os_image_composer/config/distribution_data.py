@@ -26,6 +26,7 @@ from os_image_composer.config.distribution import (
     ImageTools,
     InitrdData,
     PackagedFile,
+    ReadOnlyRootData,
     RepositoryData,
     SelinuxData,
     VendorChain,
@@ -103,16 +104,28 @@ class _Tools(_Section):
     packages: list[Word]
 
 
+class _PackagedFile(_Section):
+    path: Glob
+    package: Word
+
+
+class _ReadOnlyRoot(_Section):
+    argv: list[str]
+    verity_argv: list[str]
+    files: Glob
+    into: Glob
+    cmdline: Annotated[str, AfterValidator(pattern(r"[ -~]*", "printable ASCII"))] = ""
+    verified: list[Glob]
+    needs: list[_PackagedFile]
+    verity_needs: list[_PackagedFile]
+
+
 class _Initrd(_Section):
     argv: Annotated[list[str], _mentions("{kernel}", "{output}")]
     extra_modules_option: str
     configuration: list[Glob]
     dated_by: list[Glob] = []
-
-
-class _PackagedFile(_Section):
-    path: Glob
-    package: Word
+    read_only_root: _ReadOnlyRoot | None = None
 
 
 class _GrubPlatform(_Section):
@@ -208,6 +221,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
             common.initrd.extra_modules_option,
             tuple(common.initrd.configuration),
             tuple(common.initrd.dated_by),
+            _read_only_root(common.initrd.read_only_root, data),
         ),
         boot=_boot(machine.boot),
         sudo_group=common.sudo_group,
@@ -240,6 +254,27 @@ def default_template_path(data: Path, target: Target) -> Path:
     """Where the OS default template of `target` is, whether it exists or not."""
     name = f"default-{target.image_type}-{target.arch}.yml"
     return data / "osv" / target.os / target.dist / "imageconfigs" / "defaultconfigs" / name
+
+
+def _read_only_root(item: _ReadOnlyRoot | None, data: Path) -> ReadOnlyRootData | None:
+    """`files` is a folder below `osv`. Raises UsageError where it cannot be read."""
+    if item is None:
+        return None
+    folder = data / "osv" / item.files
+    try:
+        found = [(path.name, path.read_text(), bool(path.stat().st_mode & 0o100)) for path in sorted(folder.iterdir())]
+    except (OSError, UnicodeError) as error:
+        raise UsageError("invalid-distribution-data", f"'{folder}' cannot be read", cause=str(error)) from error
+    return ReadOnlyRootData(
+        argv=tuple(item.argv),
+        verity_argv=tuple(item.verity_argv),
+        into=item.into,
+        files=tuple(found),
+        cmdline=item.cmdline,
+        verified=tuple(item.verified),
+        needs=tuple(PackagedFile(need.path, need.package) for need in item.needs),
+        verity_needs=tuple(PackagedFile(need.path, need.package) for need in item.verity_needs),
+    )
 
 
 def _repository(item: _Repository) -> RepositoryData:

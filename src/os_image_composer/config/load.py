@@ -222,7 +222,11 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
     if disk is None:
         return ()
     boot_type = _text_at(merged, "systemConfig", "bootloader", "bootType")
-    return check_layout(disk, node, boot_type, _text_at(merged, "target", "arch") or "")
+    sealed: object = merged
+    for key in ("systemConfig", "immutability", "enabled"):
+        sealed = sealed.get(key) if isinstance(sealed, MappingNode) else None
+    verity = isinstance(sealed, ScalarNode) and sealed.value is True
+    return check_layout(disk, node, boot_type, _text_at(merged, "target", "arch") or "", verity)
 
 
 def _boot(merged: MappingNode, data: Path) -> Iterator[Finding]:

@@ -44,6 +44,8 @@ PACKAGE = re.compile(
 # How crypt(5) marks its methods. MD5 ($1$, $apr1$) is left out on purpose: it is refused.
 HASH_PREFIX = re.compile(r"\$(y|gy|7|2a|2b|2y|6|5)\$")
 WEAK_HASH_PREFIX = re.compile(r"\$(1|apr1|md5)[$,]")
+# What the build says of the root partition and of its seal (kernel-command-line(7)).
+OF_THE_BUILD = ("root=", "roothash=", "systemd.verity", "rd.systemd.verity")
 HASH_TEXT = re.compile(r"\$[A-Za-z0-9]+\$[!-9;-~]{20,}")  # crypt(5): printable ASCII without ':'
 
 
@@ -171,7 +173,7 @@ def command(value: str) -> str:
 def kernel_command_line(value: str) -> str:
     single_line(value)
     for token in value.split():
-        if token.startswith("root="):
+        if token.startswith(OF_THE_BUILD):
             message = f"cannot hold '{token}': the root partition's address is set by the build"
             raise wrong("wrong-value", message, f"remove '{token}'")
     return value
@@ -202,6 +204,11 @@ def field_path(value: str) -> str:
     if any(character in ": \t#" for character in value):
         raise wrong("wrong-value", f"'{value}' cannot hold ':', '#' or blanks")
     return image_path(value)
+
+
+def mount_point(value: str | None) -> str | None:
+    """As fstab(5) has it: a path, or `none` for a file system that is mounted nowhere."""
+    return None if value is None or value == "none" else field_path(value)
 
 
 def program(value: str) -> str:

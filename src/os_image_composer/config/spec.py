@@ -88,6 +88,13 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Immutability:
+    """`enabled`: the root filesystem is sealed with dm-verity."""
+
+    enabled: bool = False
+
+
+@dataclass(frozen=True)
 class User:
     """A login account. `password` plain, to be hashed with `hash_algo`, and `password_hash` exclude each other; neither
     means locked. `password_max_age` is in days."""
@@ -244,6 +251,7 @@ class ImageSpec:
     weak_dependencies: bool
     bootloader: Bootloader
     kernel: Kernel
+    immutability: Immutability
     users: tuple[User, ...]
     groups: tuple[Group, ...]
     network: Network | None

@@ -15,10 +15,10 @@ from os_image_composer.config import rules, system_rules
 from os_image_composer.config.partition_types import PARTITION_TYPES
 from os_image_composer.config.rules import choice, not_built, pattern
 from os_image_composer.config.section import (
-    FieldPath,
     Later,
     LaterList,
     LaterSwitch,
+    MountPoint,
     Packages,
     Section,
     Size,
@@ -44,8 +44,8 @@ __all__ = [
     "SystemTemplate",
 ]
 
-FILE_SYSTEMS = ("ext4", "fat32", "vfat")
-LATER_FILE_SYSTEMS = ("btrfs", "erofs", "ext2", "ext3", "fat16", "linux-swap", "squashfs", "xfs")
+FILE_SYSTEMS = ("ext4", "erofs", "squashfs", "fat32", "vfat")
+LATER_FILE_SYSTEMS = ("btrfs", "ext2", "ext3", "fat16", "linux-swap", "xfs")
 
 
 class Metadata(Section):
@@ -134,8 +134,8 @@ class PartitionTemplate(Section):
     """Where the partition begins on the disk, such as `1MiB`."""
     end: Annotated[int | None, BeforeValidator(rules.partition_end)]
     """Where the partition ends, such as `257MiB`; `"0"` is the end of the disk."""
-    mount_point: FieldPath | None = None
-    """Where the running system mounts it; `/` is the root."""
+    mount_point: MountPoint = None
+    """Where the running system mounts it; `/` is the root, `none` is nowhere."""
     mount_options: (
         Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9=,._:+/@%-]+", "options divided by commas"))] | None
     ) = None
@@ -246,7 +246,7 @@ class SystemTemplate(Section):
     """How the machine boots."""
     kernel: KernelTemplate | None = None
     """The kernel and its command line."""
-    immutability: Annotated[Immutability, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
+    immutability: Immutability | None = None
     """A root file system that cannot change."""
     secure_boot: SecureBootTemplate | None = None
     """Own keys: what boots is signed with them, and machines that have them enrolled start nothing else."""

@@ -42,6 +42,7 @@ def image_spec(
         weak_dependencies=bool(system.weak_dependencies),
         bootloader=_bootloader(system),
         kernel=_kernel(system),
+        immutability=spec.Immutability(system.immutability is not None and system.immutability.enabled),
         users=tuple(_user(user) for user in system.users),
         groups=tuple(spec.Group(group.name, group.gid) for group in system.groups),
         network=_network(system.network),

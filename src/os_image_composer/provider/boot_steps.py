@@ -9,7 +9,7 @@ from os_image_composer.chroot.installer import all_of
 from os_image_composer.config.distribution import BootData, Distribution, GrubData, GrubPlatform
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.image.kernel import KernelChoice
-from os_image_composer.image.layout import DiskLayout
+from os_image_composer.image.layout import DiskLayout, root_device
 from os_image_composer.image.loader_entries import MakeEntries
 from os_image_composer.image.loader_grub_bios import MakeGrubBios, PlaceBootFiles
 from os_image_composer.image.loader_grub_efi import ChainGrubEfi, MakeGrubEfi, PlaceVendorChain
@@ -40,13 +40,16 @@ def boot_steps(
     layers: list[Step],
     initrd: Step,
     tools: Step,
+    seal: Step | None = None,
 ) -> BootSteps:
-    """A template that was checked: what does not go together was refused (`config/boot_rules.py`)."""
+    """A template that was checked: what does not go together was refused (`config/boot_rules.py`). `seal` leaves the
+    root hash that a UKI's command line has."""
     boot, loader = distribution.boot, spec.bootloader
-    cmdline = f"root=UUID={layout.root.filesystem_uuid} rw {spec.kernel.cmdline}".strip()
+    cmdline = _command_line(spec, distribution, layout)
     kernels = kernel_choice(spec, boot)
     counts = boot.bless if loader.tries else None
     inputs = (*all_of("lower", layers), Input("initrd", initrd.name))
+    for_uki = (*inputs, *((Input("verity", seal.name),) if seal else ()), Input("tools", tools.name))
 
     def uki(menu: Menu | None) -> MakeUki:
         return MakeUki(
@@ -65,7 +68,7 @@ def boot_steps(
         menu = Menu(loader.timeout, loader.tries)
         action: Action
         if spec.kernel.uki:
-            return _alone(Step("boot", uki(menu), (*inputs, Input("tools", tools.name))))
+            return _alone(Step("boot", uki(menu), for_uki))
         action = MakeEntries(spec.name, cmdline, kernels, boot.loader, boot.removable_path, menu, counts)
         return _alone(Step("boot", action, inputs))
     if loader.chain == "vendor":
@@ -82,9 +85,18 @@ def boot_steps(
     action = efi(spec.name, cmdline, kernels, grub.mkimage, platform, boot.removable_path, loader.timeout)
     if not spec.kernel.uki:
         return _alone(Step("boot", action, inputs))
-    ukis = Step("uki", uki(None), (*inputs, Input("tools", tools.name)))
+    ukis = Step("uki", uki(None), for_uki)
     files = Step("boot", action, (*all_of("lower", layers), Input("uki", ukis.name)))
     return BootSteps((ukis, files), files)
+
+
+def _command_line(spec: ImageSpec, distribution: Distribution, layout: DiskLayout) -> str:
+    """The template's words come last, so that they count where two say different things."""
+    words = [f"root={root_device(layout)}", "ro" if layout.read_only_root else "rw"]
+    data = distribution.initrd.read_only_root
+    if layout.read_only_root and data is not None:
+        words.append(data.cmdline)
+    return " ".join(word for word in (*words, spec.kernel.cmdline) if word)
 
 
 def _alone(step: Step) -> BootSteps:

@@ -50,8 +50,8 @@ from os_image_composer.provider.services import Services
 from os_image_composer.provider.sign_files import file_signers, sign_files, signature_names
 from os_image_composer.provider.steps import BILL, ENROLMENT, Extras, raw_image_steps
 from os_image_composer.provider.verify import DifferentStep, Verdict, differing, note_in_manifest, side
+from os_image_composer.signing.beside import KEYS
 from os_image_composer.signing.detached import FileSigner
-from os_image_composer.signing.enrolment import FOLDER
 from os_image_composer.signing.signer import Signer
 
 
@@ -329,7 +329,7 @@ def _enrolment(outcome: Outcome, folder: Path, stem: str) -> list[str]:
         return []
     source = outcome.wanted[ENROLMENT].content
     assert source is not None
-    own = folder / f"{stem}{FOLDER}"
+    own = folder / f"{stem}{KEYS}"
     shutil.copytree(source, own)
     return sorted(f"{own.name}/{path.name}" for path in own.iterdir())
 

@@ -11,10 +11,9 @@ from os_image_composer.chroot.unpack import UnpackPackages
 from os_image_composer.config.distribution import Distribution
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.image.accounts import Account, AccountGroup
-from os_image_composer.image.disk import WriteDisk
 from os_image_composer.image.enrolment import MakeEnrolment
 from os_image_composer.image.initrd import MakeInitrd
-from os_image_composer.image.layout import DiskLayout, bare, fstab, lay_out
+from os_image_composer.image.layout import DiskLayout, fstab, lay_out
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
@@ -24,6 +23,7 @@ from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
 from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
+from os_image_composer.provider.root_steps import disk_step, initrd_for, root_steps
 from os_image_composer.provider.selinux_steps import asked, label_steps, labelled, switched
 
 BILL = "sbom"  # the step whose result is published beside the image as well
@@ -51,19 +51,20 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     layers = list(installed.layers)
     configured = _configured(spec, lock, distribution, extras, layout, layers)
     projected = _projected(distribution, layers, configured)
-    initrd = _initrd(spec, lock, distribution, layers, projected)
-    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools)
+    initrd = _initrd(spec, lock, distribution, layout, layers, projected)
+    licences, bill = _bill(spec, lock, distribution, layers, configured)
+    whole = [*layers, configured, bill]
+    # A root that is never written to is whole, and has its labels, before there is anything that boots it.
+    early = label_steps(spec, distribution, whole) if layout.read_only_root else []
+    root = root_steps(lock, layout, whole, tools, labelled(early))
+    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools, root.seal)
     signed = _signed(spec, lock, boot.files, extras)
     bootable = signed[-1] if signed else boot.files
-    licences, bill = _bill(spec, lock, distribution, layers, configured)
-    root = [*layers, configured, bill, *boot.layers]
-    labels = label_steps(spec, distribution, root)
-    disk = Step(
-        "disk",
-        WriteDisk(bare(layout), lock.source_date_epoch),
-        (*all_of("lower", root), *labelled(labels), Input("boot", bootable.name), Input("tools", tools.name)),
-    )
-    return [tools, *installed.steps, configured, projected, initrd, *boot.steps, *signed, licences, bill, *labels, disk]
+    whole = [*whole, *boot.layers]
+    late = label_steps(spec, distribution, whole) if not layout.read_only_root else []
+    disk = disk_step(lock, layout, whole, tools, root, bootable, labelled([*early, *late]))
+    made = (*early, *root.steps, *boot.steps, *signed, *late)
+    return [tools, *installed.steps, configured, projected, initrd, licences, bill, *made, disk]
 
 
 def _configured(
@@ -108,13 +109,23 @@ def _projected(distribution: Distribution, layers: list[Step], configured: Step)
     return Step("initrd-configuration", action, (*all_of("packages", layers), Input("configuration", configured.name)))
 
 
-def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: list[Step], projected: Step) -> Step:
+def _initrd(
+    spec: ImageSpec,
+    lock: Lock,
+    distribution: Distribution,
+    layout: DiskLayout,
+    layers: list[Step],
+    projected: Step,
+) -> Step:
+    state = initrd_for(spec, distribution, layout)
     action = MakeInitrd(
-        argv=_initrd_argv(spec, distribution),
+        argv=(*_initrd_argv(spec, distribution), *state.argv),
         environment=_surroundings(lock, distribution).environment,
         kernels=kernel_choice(spec, distribution.boot),
         source_date_epoch=lock.source_date_epoch,
         dated_by=distribution.initrd.dated_by,
+        files=state.files,
+        needs=state.needs,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
 

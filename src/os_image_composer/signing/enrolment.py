@@ -19,8 +19,6 @@ from os_image_composer.signing.key_files import sha256
 from os_image_composer.signing.signer import Signer
 
 VARIABLES = ("PK", "KEK", "db")
-#: What the folder beside an image is called, after the image.
-FOLDER = ".secure-boot"
 _OWNER = uuid.UUID("6f0e7b0c-3d0f-5f57-9a39-6f3f0b8f7a51")  # of this project, for owners alone
 
 

@@ -27,7 +27,7 @@ _GROUPS = {"messagebus": 101, "_ssh": 103, "input": 104, "sgx": 105, "kvm": 106,
 }
 _CORE = """
 filesystem system-setup base-files base-passwd bash bsdutils coreutils dash dbus debianutils diffutils e2fsprogs
-findutils grep gzip hostname iproute2 kmod libc-bin libpam-modules libpam-runtime login mawk mount ncurses-base
+fdisk findutils grep gzip hostname iproute2 kmod libc-bin libpam-modules libpam-runtime login mawk mount ncurses-base
 passwd procps sed sudo systemd systemd-sysv tar tzdata udev util-linux
 """
 _CONTAINER = """

@@ -25,6 +25,7 @@ Verb = Callable[[Request, Sequence[int], Channel], None]
 #: Verb → the module that has it. Imported before ids are switched.
 _VERBS = {
     "unpack": "unpack",
+    "archive": "archive",
     "digest": "digest",
     "entries": "digest",
     "fingerprint": "digest",
