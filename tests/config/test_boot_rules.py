@@ -36,7 +36,7 @@ SEALED = "immutability: {enabled: true}"
 
 
 def findings(
-    write: Write, data: Path, *lines: str, target: tuple[str, str, str] = ("debian", "debian13", "x86_64")
+    write: Write, data: Path, *lines: str, target: tuple[str, str, str] = ("debian", "debian12", "x86_64")
 ) -> list[Finding]:
     """What is wrong with the keys `lines` of systemConfig."""
     node = read_yaml(write("systemConfig:\n" + "".join(f"  {line}\n" for line in lines)))

@@ -15,6 +15,7 @@ image: {name: test, version: "1.0"}
 target: {os: debian, dist: debian12, arch: x86_64, imageType: raw}
 systemConfig:
 """
+OPEN = "  immutability: {enabled: false}\n"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
@@ -43,7 +44,7 @@ def test_a_rule_of_sudo_needs_no_password(write: Write, data: Path) -> None:
 
 def test_an_initrd_that_no_signature_covers_is_told(write: Write, data: Path) -> None:
     users = "  users: [{name: ada, password: x}]\n"
-    vendor = "  bootloader: {provider: grub, chain: vendor}\n"
+    vendor = "  bootloader: {provider: grub, chain: vendor}\n" + OPEN
     (finding,) = remarks(load_image_spec(write(HEAD + users + vendor), data))
     assert (finding.reference, finding.origin and finding.origin.line) == ("initrd-not-protected", 5)
 
@@ -53,5 +54,5 @@ def test_keys_without_a_uki_leave_the_initrd_unsigned_and_that_is_told(
 ) -> None:
     text = HEAD + "  users: [{name: ada, password: x}]\n" + f"  secureBoot: {keys.template()}\n"
     assert remarks(load_image_spec(write(text), data)) == ()
-    (said,) = remarks(load_image_spec(write(text + "  kernel: {uki: false}\n"), data))
+    (said,) = remarks(load_image_spec(write(text + "  kernel: {uki: false}\n" + OPEN), data))
     assert (said.reference, said.origin and said.origin.line) == ("initrd-not-protected", 6)

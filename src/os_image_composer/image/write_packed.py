@@ -37,26 +37,31 @@ def write_packed(
     sandbox.archive(tree, source_date_epoch, archive, attributes)
     try:
         argv = mkfs_erofs if partition.filesystem == "erofs" else sqfstar
-        job.run(argv(partition, source_date_epoch), Bind(archive, _ARCHIVE))
+        job.run(argv(partition, source_date_epoch, attributes), Bind(archive, _ARCHIVE))
     finally:
         archive.unlink()
     _check_room(job.image, partition)
 
 
-def mkfs_erofs(partition: PlacedPartition, source_date_epoch: int) -> tuple[str, ...]:
+def mkfs_erofs(partition: PlacedPartition, source_date_epoch: int, _: Sequence[Xattr] = ()) -> tuple[str, ...]:
     """lz4hc: what every kernel's erofs reads (LZMA is off in Debian 12's, zstd is of 6.10)."""
     label = ("-L", partition.label) if partition.label else ()
     return (
-        *("mkfs.erofs", "-zlz4hc", "--mtime", f"-T{source_date_epoch}", "-U", partition.filesystem_uuid, *label),
-        *("--tar=f", DISK, _ARCHIVE),
+        *("mkfs.erofs", "--quiet", "-zlz4hc", f"-T{source_date_epoch}", "--mkfs-time"),
+        *("-U", partition.filesystem_uuid, *label, "--tar=f", DISK, _ARCHIVE),
     )
 
 
-def sqfstar(partition: PlacedPartition, source_date_epoch: int) -> tuple[str, ...]:
-    """Times are clamped in the stream, and that of the filesystem itself is SOURCE_DATE_EPOCH's. It has no UUID."""
+def sqfstar(partition: PlacedPartition, source_date_epoch: int, attributes: Sequence[Xattr] = ()) -> tuple[str, ...]:
+    """Times are clamped in the stream, and that of the filesystem itself is SOURCE_DATE_EPOCH's. It has no UUID. What
+    the stream says of the root directory is not looked at."""
+    of_root = [f"/ x {x.name}=0x{x.value.hex()}" for x in attributes if not x.path]
     return (
         *("python3", "-c", _FROM_FILE, _ARCHIVE),
-        *("sqfstar", "-comp", "zstd", "-Xcompression-level", "15", "-no-progress", "-quiet", DISK),
+        *("sqfstar", "-force", "-comp", "zstd", "-Xcompression-level", "15", "-no-progress", "-quiet"),
+        *("-root-mode", "0755", "-root-uid", "0", "-root-gid", "0", "-root-time", str(source_date_epoch)),
+        *(word for definition in of_root for word in ("-p", definition)),
+        DISK,
     )
 
 

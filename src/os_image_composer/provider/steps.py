@@ -15,7 +15,7 @@ from os_image_composer.errors import TemplateError
 from os_image_composer.image.accounts import Account, AccountGroup
 from os_image_composer.image.enrolment import MakeEnrolment
 from os_image_composer.image.identifiers import derived_uuid, fat_serial
-from os_image_composer.image.initrd import MakeInitrd
+from os_image_composer.image.initrd import InitrdFile, MakeInitrd
 from os_image_composer.image.initrd_image import CopyKernel, PrepareInitrdRoot, WriteInitrdImage, WriteStartExample
 from os_image_composer.image.iso import WriteIso, esp_partition, volume_label
 from os_image_composer.image.layout import DiskLayout, fstab, lay_out
@@ -26,7 +26,6 @@ from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
 from os_image_composer.image.sign_boot import SignBoot
 from os_image_composer.image.squashfs import WriteSquashfs
-from os_image_composer.image.state import InitrdFile
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
