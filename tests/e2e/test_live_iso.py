@@ -13,14 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from os_image_composer.boot.machine import FirmwareKind, Machine, Media, SecureBoot
+from os_image_composer.boot.machine import FirmwareKind, Machine, Media
 from os_image_composer.boot.qemu import Guest, run_guest
 from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.formats.partition_table import read_partition_table
-from os_image_composer.formats.volumes import open_filesystem
 from os_image_composer.formats.window import FileSource, Window
-from support.boot_keys import KeyFolder
 from support.look_alike import LookAlike
 from support.workshop import CHECKOUT, Workshop
 
@@ -166,37 +164,6 @@ def test_same_lock_same_bits(workshop: Workshop, build: Build, tmp_path: Path) -
         assert sha256_file(again) == sha256_file(image)
     finally:
         other.bare_sandbox().remove([other.cache / "store", other.cache / "tmp"])
-
-
-@pytest.mark.boot
-@pytest.mark.matrix
-@pytest.mark.timeout(2 * SECONDS + 900)
-def test_under_secure_boot_it_starts_and_a_changed_uki_is_refused(
-    workshop: Workshop, build: Build, tmp_path: Path
-) -> None:
-    """The keys of the template are in the firmware, as after an enrolment by hand."""
-    keys = KeyFolder.made(tmp_path)
-    image = build("debian13", f"  packages: [systemd-boot-efi]\n  secureBoot: {keys.template()}\n")
-    boots(workshop, image, "debian13", "--secure-boot")
-    copy = tmp_path / "copy.iso"
-    copy.write_bytes(image.read_bytes())
-    with FileSource(image) as source:
-        disk = Window.over(source)
-        table = read_partition_table(disk)
-        assert table is not None
-        esp = table.partitions[-1]
-        files = open_filesystem(disk.part(esp.start, esp.size))
-        assert files is not None
-        uki = files.find("EFI/Linux/live.efi")
-        assert uki is not None
-        # A byte of the initrd; the partition has the file's bytes in one piece, being written once.
-        start = image.read_bytes().index(files.content(uki).read(0, 4096), esp.start)
-    flip(copy, start + uki.size * 3 // 4)
-    enrolled = SecureBoot(next(path for path in image.parent.iterdir() if path.is_dir()))
-    machine = Machine(kind=FirmwareKind.UEFI, media=Media.CD, secure_boot=enrolled)
-    with run_guest(copy, machine, SystemClock()) as guest:
-        said = guest.console.expect(r"[Aa]ccess [Dd]enied|Security Violation|Linux version|login: ", SECONDS)
-    assert said not in ("Linux version", "login: ")
 
 
 @pytest.mark.boot

@@ -790,7 +790,7 @@ def test_another_version_of_the_sandbox_runs_every_step(
 
 
 GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
-LIVE_BOOT = ("make-live-boot", "make-live-ukis")
+LIVE_BOOT = ("make-live-boot",)
 INITRD_IMAGE = ("prepare-initrd-root", "write-initrd-image", "copy-kernel", "write-start-example")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
@@ -815,7 +815,7 @@ CODE = {
     "image/selinux.py": LABELLING,
     "formats/file_contexts.py": LABELLING,
     "image/uki.py": {"make-uki"},
-    "image/ukify.py": {"make-uki", "make-live-ukis"},
+    "image/ukify.py": {"make-uki"},
     "image/boot_files.py": {*LOADERS, *LIVE_BOOT, "write-squashfs", "sign-boot", "write-disk", "write-iso"},
     "image/bios_boot.py": {"write-disk"},
     "image/loader_systemd.py": {"make-uki", "make-entries", *GRUB_EFI},
@@ -829,7 +829,7 @@ CODE = {
     "image/enrolment.py": {"make-enrolment"},
     "signing/authenticode.py": {"sign-boot"},
     "formats/uefi_keys.py": {"make-enrolment", "sign-boot"},
-    "image/pe.py": {"make-uki", "make-live-ukis"},
+    "image/pe.py": {"make-uki"},
     "image/pack_job.py": {"compress", "pack-disk", "pack-tar"},
     "image/pack_compress.py": {"compress"},
     "image/pack_tar.py": {"pack-tar"},
@@ -848,8 +848,7 @@ CODE = {
     "image/verity.py": {"format-verity"},
     "image/fat.py": {"write-disk", "write-iso"},
     "image/live_boot.py": {"make-live-boot"},
-    "image/live_menu.py": {"make-live-boot", "make-live-ukis"},
-    "image/live_uki.py": {"make-live-ukis"},
+    "image/live_menu.py": {"make-live-boot"},
     "image/medium.py": {"make-live-boot", "write-squashfs", "write-iso"},
     "image/medium_digest.py": {"write-iso"},
     "image/attributes.py": {"write-squashfs", *INITRD_IMAGE},

@@ -11,7 +11,6 @@ import pytest
 
 from os_image_composer.build.plan import Plan
 from os_image_composer.config.spec import Target
-from support.boot_keys import KeyFolder
 from support.deb_repository import NOW
 from support.planning import planned
 from support.small_archive import SmallArchive
@@ -113,19 +112,6 @@ def test_a_change_runs_its_steps_and_no_others(name: str, archives: dict[str, Sm
         != (old[s.name].action.kind, old[s.name].options(), old[s.name].inputs)
     }
     assert other == set(change.steps.split())
-
-
-def test_what_starts_under_secure_boot_is_signed(archives: dict[str, SmallArchive], tmp_path: Path) -> None:
-    keys = KeyFolder.made(tmp_path)
-    text = TEMPLATE.replace("KIND", "iso") + LIVE + f"  secureBoot: {keys.template()}\n"
-    found = plan(archives["iso"], tmp_path / "iso", text)
-    assert [i.step for i in found["iso"].step.inputs if i.role == "boot"] == ["sign-boot"]
-    assert [i.step for i in found["sign-boot"].step.inputs if i.role == "boot"] == ["boot"]
-    assert found["boot"].step.options()["chained"] is True
-    assert "uki" in [i.step for i in found["boot"].step.inputs]
-    plain = plan(archives["iso"], tmp_path / "plain", TEMPLATE.replace("KIND", "iso") + LIVE)
-    assert plain["boot"].step.options()["chained"] is False
-    assert not {"uki", "sign-boot", "enrolment"} & {step.name for step in plain}
 
 
 def test_every_file_of_a_plan_is_a_goal(archives: dict[str, SmallArchive], tmp_path: Path) -> None:

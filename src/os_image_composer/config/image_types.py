@@ -33,6 +33,7 @@ _ISO = {
     f"{_LOADER}.kernels": "a live system has one kernel",
     f"{_LOADER}.chain": "the signed GRUB of a vendor does not look for its menu on a CD",
     f"{_SYSTEM}.immutability": "the root of a live system is not written to, and is not sealed yet",
+    f"{_SYSTEM}.secureBoot": "GRUB, which starts it, hands over to no program while secure boot is on without a shim",
     f"{_SYSTEM}.selinux": "labels in a live ISO are not built yet",
 }
 _DISK = {f"{_SYSTEM}.live": "it describes a live ISO"}
@@ -65,10 +66,6 @@ def _iso_loader(merged: MappingNode) -> Iterator[Finding]:
     if _value(merged, provider) not in (None, "grub", "grub2"):
         message = f"'{key_path(provider)}' cannot be '{_value(merged, provider)}' with imageType: iso"
         yield Finding("image-type", f"{message}: a BIOS does not start it", where(merged, provider), "provider: grub")
-    enroll: Location = (_SYSTEM, "secureBoot", "enroll")
-    if _value(merged, enroll) not in (None, "manual"):
-        message = f"'{key_path(enroll)}' cannot be '{_value(merged, enroll)}' with imageType: iso"
-        yield Finding("image-type", f"{message}: systemd-boot would do it", where(merged, enroll), "enroll: manual")
     cmdline: Location = (_SYSTEM, "kernel", "cmdline")
     if any(character in str(_value(merged, cmdline) or "") for character in ESCAPED_BY_GRUB):
         message = f"'{key_path(cmdline)}' cannot hold quotes or backslashes with imageType: iso: GRUB changes them"

@@ -5,7 +5,6 @@ A medium's own file tells GRUB which of all disks it was started from, whatever 
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -13,7 +12,7 @@ from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.config.distribution import GrubData, PackagedFile
-from os_image_composer.image.boot_files import BIOS, ESP, UKI_FOLDER, place, require
+from os_image_composer.image.boot_files import BIOS, ESP, place, require
 from os_image_composer.image.grub_config import MenuEntry, grub_config
 from os_image_composer.image.grub_program import BIOS_MODULES, EFI_MODULES, LINUX_MODULES, make_grub
 from os_image_composer.image.initrd import initrd_file
@@ -30,8 +29,7 @@ _MEDIUM_MODULES = ("iso9660", "part_msdos")
 @dataclass(frozen=True)
 class MakeLiveBoot:
     """`label` is the medium's volume identifier, `mark` the name of the file that only this medium has. `title` None is
-    the name that the system gives itself; `cmdline` the kernel's command line. Where it is `chained`, GRUB for UEFI can
-    start nothing but EFI programs, and has the unified kernel images of the input `uki` beside it."""
+    the name that the system gives itself; `cmdline` the kernel's command line."""
 
     kind: ClassVar[str] = "make-live-boot"
     version: ClassVar[int] = 1
@@ -45,13 +43,12 @@ class MakeLiveBoot:
     grub: GrubData
     removable_path: str
     timeout: int
-    chained: bool
 
     def run(self, work: Work[Services]) -> None:
         sandbox, target = work.services.sandbox, Tree(work.all("lower"))
         place(work.output, MEDIUM, self.mark).write_bytes(b"")
         title = self.title or system_of(work, target).title
-        self._efi(work, target, title)
+        self._efi(work, target)
         self._bios(work, target)
         kernel = self.kernels.find(sandbox, target)[0]
         linux, initrd = f"{LIVE_FOLDER}/vmlinuz", f"{LIVE_FOLDER}/initrd.img"
@@ -60,25 +57,14 @@ class MakeLiveBoot:
         entries = self._entries(title, f"/{linux}", f"/{initrd}")
         place(work.output, MEDIUM, _MENU).write_text(grub_config(entries, self.timeout, self.cmdline))
 
-    def _efi(self, work: Work[Services], target: Tree, title: str) -> None:
+    def _efi(self, work: Work[Services], target: Tree) -> None:
         platform = self.grub.efi
         assert platform is not None
-        if self.chained:
-            shutil.copytree(work.one("uki"), work.output, dirs_exist_ok=True)
         program = place(work.output, ESP, self.removable_path)
-        modules = EFI_MODULES if self.chained else (*EFI_MODULES, *LINUX_MODULES, *_MEDIUM_MODULES)
+        modules = (*EFI_MODULES, *LINUX_MODULES, *_MEDIUM_MODULES)
         make_grub(work, target, self.grub.mkimage, platform, _ESP_PREFIX, modules, program)
         menu = place(work.output, ESP, f"{_ESP_PREFIX}/grub.cfg".lstrip("/"))
-        if self.chained:
-            menu.write_text(grub_config(self._chain(title), self.timeout, self.cmdline))
-        else:
-            menu.write_text(f"search --no-floppy --set=root --file /{self.mark}\nconfigfile ($root)/{_MENU}\n")
-
-    def _chain(self, title: str) -> list[MenuEntry]:
-        return [
-            MenuEntry(v.title, v.identifier, (("chainloader", f"/{UKI_FOLDER}/{v.identifier}.efi"),))
-            for v in variants(title, self.label)
-        ]
+        menu.write_text(f"search --no-floppy --set=root --file /{self.mark}\nconfigfile ($root)/{_MENU}\n")
 
     def _bios(self, work: Work[Services], target: Tree) -> None:
         platform = self.grub.bios

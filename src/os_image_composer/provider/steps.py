@@ -20,7 +20,6 @@ from os_image_composer.image.initrd_image import CopyKernel, PrepareInitrdRoot, 
 from os_image_composer.image.iso import WriteIso, esp_partition, volume_label
 from os_image_composer.image.layout import DiskLayout, fstab, lay_out
 from os_image_composer.image.live_boot import MakeLiveBoot
-from os_image_composer.image.live_uki import MakeLiveUkis
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
@@ -114,31 +113,15 @@ def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ex
         grub=grub,
         removable_path=distribution.boot.removable_path,
         timeout=spec.bootloader.timeout,
-        chained=spec.secure_boot is not None,
     )
-    ukis = _live_ukis(spec, lock, distribution, label, (*all_of("lower", layers), Input("initrd", initrd.name), uses))
-    chain = (Input("uki", step.name) for step in ukis)
-    boot = Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name), *chain))
-    signed = _signed(spec, lock, boot, extras)
-    bootable = signed[-1] if signed else boot
+    boot = Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name)))
     esp = derived_uuid(lock.seed, "esp")
     iso = WriteIso(
         label, str(derived_uuid(lock.seed, "disk")), esp_partition(str(esp), fat_serial(esp)), lock.source_date_epoch
     )
-    medium = Step(ISO_IMAGE, iso, (Input("boot", bootable.name), Input("root", root.name), uses))
+    medium = Step(ISO_IMAGE, iso, (Input("boot", boot.name), Input("root", root.name), uses))
     before = [tools, *installed.steps, configured, projected, initrd, licences, bill, root]
-    return [*before, *ukis, boot, *signed, medium]
-
-
-def _live_ukis(
-    spec: ImageSpec, lock: Lock, distribution: Distribution, label: str, inputs: tuple[Input, ...]
-) -> list[Step]:
-    """What a medium starts under secure boot."""
-    if spec.secure_boot is None:
-        return []
-    kernels = kernel_choice(spec, distribution.boot)
-    action = MakeLiveUkis(label, spec.kernel.cmdline, kernels, distribution.boot.stub, lock.source_date_epoch)
-    return [Step("uki", action, inputs)]
+    return [*before, boot, medium]
 
 
 def _live(distribution: Distribution) -> tuple[LiveData, GrubData]:
