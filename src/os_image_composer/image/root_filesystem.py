@@ -43,3 +43,4 @@ class WriteRootFilesystem:
         else:
             write_ext4(job, self.partition, tree, self.source_date_epoch, labels, read_only=True)
         sandbox.own(image)
+        image.chmod(0o644)  # the next step reads it as root of the sandbox, which is not the caller where that is root
