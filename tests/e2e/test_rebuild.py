@@ -138,7 +138,8 @@ def test_layer_without_a_file_and_boot_files_cut_short_never_reach_an_image(buil
     layer, boot = results["os-configuration"].content, results["boot"].content
     assert layer is not None and boot is not None
     built.sandbox().edit(Tree(upper=layer), [Remove("etc/hostname")])
-    os.truncate(boot / "linux.efi", 1 << 20)
+    (uki,) = (boot / "esp/EFI/Linux").iterdir()
+    os.truncate(uki, 1 << 20)
     forget_image(built)
     after = told(built.run("build", "--json-events", str(TEMPLATE)))
     assert sorted(after.ran) == ["boot", "disk", "os-configuration", "root-filesystem"]

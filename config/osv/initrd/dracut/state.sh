@@ -60,9 +60,10 @@ if [ -e "$data/reset" ]; then
     rm -rf "$data/reset"
 fi
 
-# The root once more, without what will be laid over it here.
+# The root once more, without what will be laid over it here: mounts are shared from the first on, and would follow.
 mkdir -p "$original"
 mount --bind "$root" "$original"
+mount --make-private "$original"
 
 # The first start copies what the root has. A copy counts once it has its name, and it gets that when all of it is on
 # the disk, so a power cut in between only makes the next start begin again.
