@@ -18,6 +18,7 @@ from os_image_composer.formats.window import Window
 from os_image_composer.image.boot_files import require
 
 _CORE = "/grub-core"
+_EARLY = "/early.cfg"
 _SBAT = "/grub-sbat"
 # What a menu needs, and what somebody at GRUB's prompt reaches for first.
 _COMMON = (
@@ -38,16 +39,21 @@ def make_grub(
     prefix: str,
     modules: tuple[str, ...],
     output: Path,
+    early: str = "",
 ) -> None:
-    """Write the program to `output`. Raises StepError `no-boot-files`, `grub-not-made`."""
+    """Write the program to `output`; `early` are commands that it runs first (grub-mkimage, --config).
+    Raises StepError `no-boot-files`, `grub-not-made`."""
     require(work, target, mkimage, platform.modules)
     sandbox = work.services.sandbox
     upper = work.scratch / f"grub-{platform.format}"
     sandbox.new_layer(upper)
     tree = Tree(target.lower, upper)
+    if early:
+        sandbox.edit(tree, [WriteFile(_EARLY, early.encode())])
     argv = (
         f"/{mkimage.path}",
         *("-O", platform.format, "-d", f"/{platform.modules.path}", "-p", prefix, "-o", _CORE),
+        *(("-c", _EARLY) if early else ()),
         *(_revocations(work, target, tree, platform.sbat) if platform.sbat else ()),
         *modules,
     )

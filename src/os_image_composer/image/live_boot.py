@@ -22,7 +22,6 @@ from os_image_composer.image.live_menu import variants
 from os_image_composer.image.medium import EL_TORITO, HYBRID, LIVE_FOLDER, MEDIUM
 
 _MENU = "boot/grub/grub.cfg"
-_ESP_PREFIX = "/grub"
 _MEDIUM_MODULES = ("iso9660", "part_msdos")
 
 
@@ -62,9 +61,10 @@ class MakeLiveBoot:
         assert platform is not None
         program = place(work.output, ESP, self.removable_path)
         modules = (*EFI_MODULES, *LINUX_MODULES, *_MEDIUM_MODULES)
-        make_grub(work, target, self.grub.mkimage, platform, _ESP_PREFIX, modules, program)
-        menu = place(work.output, ESP, f"{_ESP_PREFIX}/grub.cfg".lstrip("/"))
-        menu.write_text(f"search --no-floppy --set=root --file /{self.mark}\nconfigfile ($root)/{_MENU}\n")
+        # Started from a CD, GRUB sees the medium and not the image of the EFI system partition that it came from.
+        folder = _MENU.rpartition("/")[0]
+        early = f"search --no-floppy --set=root --file /{self.mark}\nset prefix=($root)/{folder}\n"
+        make_grub(work, target, self.grub.mkimage, platform, f"/{folder}", modules, program, early)
 
     def _bios(self, work: Work[Services], target: Tree) -> None:
         platform = self.grub.bios

@@ -41,5 +41,6 @@ class WriteSquashfs:
         env = {"SOURCE_DATE_EPOCH": str(self.source_date_epoch)}
         done = sandbox.run(Job(Tree(work.all("tools")), argv, mounts, env=env), work.say)
         sandbox.own(made)
+        made.chmod(0o644)  # read next as root of the sandbox, which is not the caller where that is root
         if done.status:
             raise StepError("root-not-packed", "mksquashfs did not write the root filesystem", detail=done.tail())
