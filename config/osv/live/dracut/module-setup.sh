@@ -20,4 +20,5 @@ install() {
     inst_hook mount 20 "$moddir/live-mount.sh"
     inst_script "$moddir/live-check.sh" /usr/lib/image-live/live-check.sh
     inst_script "$moddir/live-root.sh" /usr/lib/image-live/live-root.sh
+    dracut_need_initqueue # else nobody waits for the medium
 }
