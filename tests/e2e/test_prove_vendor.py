@@ -15,12 +15,13 @@ from support.workshop import CHECKOUT, Workshop
 pytestmark = [pytest.mark.build, pytest.mark.boot, pytest.mark.matrix, pytest.mark.timeout(1800)]
 
 
-@pytest.mark.parametrize("dist", ["azl3", "emt3"])
+@pytest.mark.parametrize("dist", ["azl3", "emt3", "elxr12"])
 def test_page_says_what_was_proven_and_of_whom(
-    dist: str, workshop: Workshop, rpm_settings: Path, tmp_path: Path
+    dist: str, workshop: Workshop, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
+    settings = request.getfixturevalue("elxr").settings if dist == "elxr12" else request.getfixturevalue("rpm_settings")
     script = CHECKOUT / "scripts" / "prove-vendor"
-    flags = ("--config", rpm_settings, "--cache-dir", workshop.cache, "--output", tmp_path / "proofs")
+    flags = ("--config", settings, "--cache-dir", workshop.cache, "--output", tmp_path / "proofs")
     done = subprocess.run(
         [sys.executable, str(script), dist, *map(str, flags)],
         env={**os.environ, "TMPDIR": str(tmp_path)},
