@@ -66,9 +66,7 @@ Mover = Callable[[Path, Workshop, Lookalikes], AbstractContextManager[Moving]]
 
 @pytest.mark.parametrize("moving", [azl3, elxr12])
 def test_lock_gives_the_same_image_after_the_repository_moved_on(
-    moving: Callable[..., AbstractContextManager[Moving]],
-    lookalikes: Lookalikes,
-    tmp_path_factory: pytest.TempPathFactory,
+    moving: Mover, lookalikes: Lookalikes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("moved-on")
     before, after = Workshop(folder / "before"), Workshop(folder / "after")

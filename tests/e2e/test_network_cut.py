@@ -83,7 +83,7 @@ class Mirror:
                 if header in reply.headers:
                     request.send_header(header, reply.headers[header])
             request.end_headers()
-            length, done = int(reply.headers["Content-Length"]), 0
+            length, done = int(reply.headers.get("Content-Length", 0)), 0
             for chunk in reply.iter_raw(1 << 16):
                 if self._dead.is_set():
                     return
