@@ -73,7 +73,7 @@ def test_default_template_of_another_architecture_is_planned(
     assert plan["target"]["arch"] == "aarch64"
     assert {p["arch"] for p in steps["packages:default"]["packages"]} == {"aarch64"}
     assert {p["arch"] for p in steps["image-tools"]["packages"]} == {"arm64"}
-    assert steps["disk"]["removable_path"] == "EFI/BOOT/BOOTAA64.EFI"
+    assert steps["boot"]["removable_path"] == "EFI/BOOT/BOOTAA64.EFI"
     if machine() != "aarch64":
         refused = composer("--config", settings, "build", data.template)
         assert "error[not-built-yet]: images for aarch64" in refused.stderr
