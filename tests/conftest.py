@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.boot_keys import KeyFolder
 from support.dnf import Dnf, unpacked_dnf
 from support.lookalike.made import Lookalikes, cache_folder, make
 
@@ -20,6 +21,12 @@ def _turn(item: pytest.Item) -> int:
     if "gates" in item.path.parts:
         return 0
     return 1 + max((i + 1 for i, name in enumerate(_LATE) if item.get_closest_marker(name)), default=0)
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
+    """Development keys, as `keys generate` makes them."""
+    return KeyFolder.made(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ The tree (one class a field of work, so that callers catch by field and never by
     ├── SolveError          packages that cannot be had together
     ├── SandboxError        the host cannot isolate a program
     ├── StepError           a step of the build failed
+    ├── SigningError        a key, a certificate, or what was to be signed with it
     ├── StoreError          the cache is damaged or cannot be written
     └── BootError           an image could not be booted
 
@@ -119,6 +120,10 @@ class SandboxError(ComposerError):
 
 class StepError(ComposerError):
     """A step of the build failed; `detail` is the end of what it printed."""
+
+
+class SigningError(ComposerError):
+    """A key or a certificate cannot be used, or something cannot be signed with it."""
 
 
 class StoreError(ComposerError):

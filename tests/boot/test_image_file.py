@@ -11,6 +11,7 @@ import pytest
 from os_image_composer.boot.image_file import check_image
 from os_image_composer.errors import BootError
 from support.tools import host_tool
+from support.virtual_disks import qcow2, vdi, vhd, vhdx, vmdk
 
 MIB = 1 << 20
 
@@ -47,7 +48,8 @@ def filesystem(path: Path, *argv: str) -> bytes:
         (b"", "it is empty"),
         (b"image: {name: template}\n", "it has no partition table"),
         (bytes(MIB), "it has no partition table"),
-        (b"QFI\xfb" + bytes(MIB), "it is a QCOW2 image"),
+        (b"QFI\xfb" + bytes(MIB), "it is a qcow2 of version 0"),
+        (b"BZh9" + bytes(MIB), "it is compressed with bzip2"),
         (gzip.compress(bytes(MIB)), "it is compressed with gzip"),
         (("mke2fs", "-q", "-F"), "it is an ext filesystem without a partition table"),
         (("mkfs.fat",), "it has no partition table"),
@@ -68,3 +70,31 @@ def test_missing_file_and_folder_are_no_images(tmp_path: Path) -> None:
         with pytest.raises(BootError) as caught:
             check_image(path)
         assert (caught.value.reference, caught.value.cause) == ("boot-image-missing", cause)
+
+
+@pytest.mark.parametrize(
+    ("content", "driver"),
+    [(qcow2(MIB), "qcow2"), (vmdk(MIB), "vmdk"), (vhdx(MIB), "vhdx"), (vdi(MIB), "vdi"), (vhd(MIB, kind=3), "vpc")],
+)
+def test_disk_of_a_hypervisor_is_attached_as_what_it_is(tmp_path: Path, content: bytes, driver: str) -> None:
+    (tmp_path / "disk").write_bytes(content)
+    assert check_image(tmp_path / "disk") == driver
+
+
+def test_fixed_vhd_is_no_raw_disk_though_it_begins_like_one(tmp_path: Path) -> None:
+    path = disk(tmp_path / "disk", "gpt")
+    assert check_image(path) == "raw"
+    path.write_bytes(path.read_bytes() + vhd(8 * MIB, kind=2))
+    assert check_image(path) == "vpc"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [qcow2(MIB, backing=512), qcow2(MIB, features=4), vmdk(MIB, text=b"parentFileNameHint=x\n"), vmdk(0)],
+)
+def test_disk_that_names_another_file_is_not_given_to_qemu(tmp_path: Path, content: bytes) -> None:
+    """QEMU would open that file of the host, and the guest could read it."""
+    (tmp_path / "disk").write_bytes(content)
+    with pytest.raises(BootError) as caught:
+        check_image(tmp_path / "disk")
+    assert caught.value.reference == "boot-image-in-parts"

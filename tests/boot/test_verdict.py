@@ -153,3 +153,38 @@ def test_a_dead_end_is_recognised(line: str) -> None:
 @pytest.mark.parametrize("line", ["[  OK  ] Reached target emergency.target", "audit: access denied", ""])
 def test_ordinary_lines_are_no_dead_end(line: str) -> None:
     assert dead_end(line) is None
+
+
+def secured(evidence: Evidence) -> Evidence:
+    return replace(evidence, secure_boot=True)
+
+
+def test_boot_that_was_asked_for_secure_boot_passes_only_with_it() -> None:
+    on, off = HEALTHY | {"secure-boot": "   1\n"}, HEALTHY | {"secure-boot": "   0\n"}
+    assert judge(secured(seen(report=on))).passed
+    assert judge(secured(seen(report=on))).secure_boot is True
+    for report in (off, HEALTHY | {"secure-boot": "tail: cannot open\n"}, HEALTHY):
+        verdict = judge(secured(seen(report=report)))
+        assert not verdict.passed
+        assert "secure boot is off" in verdict.reason
+    assert judge(seen(report=off)).passed  # nobody asked
+
+
+def test_console_tells_of_secure_boot_where_the_guest_does_not_report() -> None:
+    said = (*FIRMWARE, "EFI stub: UEFI Secure Boot is enabled.", KERNEL, "lab login: ")
+    verdict = judge(secured(seen(said)))
+    assert (verdict.level, verdict.passed, verdict.secure_boot) == (Level.CONSOLE, True, True)
+    silent = judge(secured(seen((*FIRMWARE, KERNEL, "lab login: "))))
+    assert (silent.passed, silent.secure_boot) == (False, None)
+    assert "nothing says that secure boot is on" in silent.reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "BdsDxe: failed to load Boot0001 from PciRoot(0x0)/Pci(0x1,0x0): Access Denied",
+        "Error loading \\EFI\\Linux\\linux.efi: Access denied",
+    ],
+)
+def test_refused_signature_is_the_end_of_a_boot(line: str) -> None:
+    assert dead_end(line) == "the firmware refused a signature"

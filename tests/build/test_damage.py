@@ -177,7 +177,7 @@ def test_a_damaged_result_that_is_asked_for_is_made_again(name: str, bench: Benc
     bench.build(plan())
     (CONTENT | RECORDS)[name](result_of(bench, "files"))
     outcome = bench.build(plan(), wanted=("files",))
-    content = outcome.wanted["files"].content
+    content = outcome.results["files"].content
     assert bench.ran == ["files"] and bench.warnings
     assert content is not None and (content / "text").read_text() == "copy of ab"
 
@@ -244,7 +244,7 @@ SHELVES = ["", "{", "[]", "null", '{"DIGEST": 1}', '{"DIGEST": [1]}', '{"DIGEST"
 
 @pytest.mark.parametrize("text", SHELVES)
 def test_a_damaged_note_of_what_was_published_costs_a_look_at_the_image(text: str, bench: Bench) -> None:
-    digest = bench.build(plan()).final.digest
+    digest = bench.build(plan()).results["disk"].digest
     (bench.root / "published.json").write_text(text.replace("DIGEST", digest))
     bench.build(plan())
     assert bench.ran == []

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 import pytest
 
+from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.events import Note, StepFinished
 from os_image_composer.build.execute import forecast
 from os_image_composer.build.plan import Plan, make_plan
@@ -44,8 +45,8 @@ def test_second_build_of_an_unchanged_plan_runs_nothing(bench: Bench) -> None:
     assert bench.ran == ["base", "config", "projection", "initrd", "disk"]
     second = bench.build(plan())
     assert bench.ran == []
-    assert second.final == first.final
-    assert second.image.read_text() == "imageaababpi"
+    assert second.results == first.results
+    assert second.files["disk"].read_text() == "imageaababpi"
 
 
 def test_changed_step_reruns_with_all_that_sees_the_change(bench: Bench) -> None:
@@ -64,7 +65,7 @@ def test_rebuild_stops_where_an_input_has_the_same_content_again(bench: Bench) -
 
 def test_removed_image_is_written_again_and_nothing_else(bench: Bench) -> None:
     outcome = bench.build(plan())
-    outcome.image.unlink(missing_ok=True)
+    outcome.files["disk"].unlink(missing_ok=True)
     (bench.root / "out" / "image.raw").unlink(missing_ok=True)
     bench.build(plan())
     assert bench.ran == ["disk"]
@@ -95,7 +96,7 @@ def test_damaged_layer_is_discarded_reported_and_made_again(bench: Bench) -> Non
     assert bench.ran == ["config", "disk"]
     assert [n for n in bench.notes if isinstance(n, Note) and "config" in n.message]
     again = bench.build(plan())
-    assert again.final.digest == first.final.digest
+    assert again.results == first.results
 
 
 def test_flipped_byte_with_old_size_and_time_never_reaches_an_image(bench: Bench) -> None:
@@ -126,8 +127,8 @@ def test_damaged_record_is_no_result_and_gives_way_to_the_next(bench: Bench) -> 
     (bench.layer(plan()["config"].id).parent / "record.json").write_text("{half")
     again = bench.build(plan(title="other"))
     assert bench.ran == ["config", "disk"]
-    assert again.final.digest != first.final.digest
-    assert bench.build(plan()).final.digest == first.final.digest
+    assert again.results["disk"].digest != first.results["disk"].digest
+    assert bench.build(plan()).results["disk"].digest == first.results["disk"].digest
 
 
 def test_failed_step_keeps_what_was_finished_and_publishes_nothing(bench: Bench) -> None:
@@ -281,7 +282,7 @@ class Rendezvous:
 def test_result_that_is_wanted_is_given_with_an_image_that_is_there_already(bench: Bench) -> None:
     bench.build(plan())
     outcome = bench.build(plan(), wanted=("config",))
-    content = outcome.wanted["config"].content
+    content = outcome.results["config"].content
     assert bench.ran == []
     assert content is not None
     assert (content / "text").read_text() == (bench.layer(plan()["config"].id) / "text").read_text()
@@ -292,7 +293,102 @@ def test_result_that_is_wanted_and_was_damaged_is_made_again(bench: Bench) -> No
     good = (bench.layer(plan()["config"].id) / "text").read_text()
     (bench.layer(plan()["config"].id) / "text").write_text("damaged")
     outcome = bench.build(plan(), wanted=("config",))
-    content = outcome.wanted["config"].content
+    content = outcome.results["config"].content
     assert "config" in bench.ran
     assert content is not None
     assert (content / "text").read_text() == good
+
+
+def packed(text: str = "p", *, published: bool = True) -> Plan:
+    """The disk, what is made of it, and what is made of that: all artifacts, the first one published or not."""
+    steps = [s.step for s in plan()]
+    steps += [Step("pack", Pack(text), (Input("file", "disk"),)), Step("zip", Pack("z"), (Input("file", "pack"),))]
+    return make_plan("test", steps, "", [*(("disk",) if published else ()), "pack", "zip"])
+
+
+@dataclass(frozen=True)
+class Pack:
+    kind: ClassVar[str] = "test-pack"
+    version: ClassVar[int] = 1
+    result: ClassVar[Kind] = Kind.ARTIFACT
+
+    text: str
+
+    def run(self, work: Work[None]) -> None:
+        assert sha256_file(work.one("file")) == work.digest("file")
+        work.output.write_text(f"{self.text}({work.one('file').read_text()})")
+
+
+@pytest.fixture
+def packing(bench: Bench) -> Bench:
+    bench.names = {"disk": "image.raw", "pack": "image.pack", "zip": "image.pack.zip"}
+    return bench
+
+
+def test_several_artifacts_are_made_of_one_another_in_one_build(packing: Bench) -> None:
+    outcome = packing.build(packed())
+    assert {name: path.name for name, path in outcome.files.items()} == packing.names
+    assert (packing.root / "out" / "image.pack.zip").read_text() == "z(p(imageaababpi))"
+    packing.build(packed())
+    assert packing.ran == []
+
+
+def test_another_artifact_costs_its_own_step_where_the_image_was_published(packing: Bench) -> None:
+    packing.build(plan())
+    packing.build(packed())
+    assert packing.ran == ["pack", "zip"]
+
+
+def test_an_image_that_is_not_published_is_made_where_something_is_made_of_it_and_not_else(packing: Bench) -> None:
+    packing.build(packed(published=False))
+    assert not (packing.root / "out" / "image.raw").exists()
+    packing.build(packed(published=False))
+    assert packing.ran == []
+    packing.build(packed("q", published=False))
+    assert packing.ran == ["disk", "pack", "zip"]
+
+
+def test_a_removed_artifact_alone_is_made_again(packing: Bench) -> None:
+    packing.build(packed())
+    (packing.root / "out" / "image.pack.zip").unlink()
+    packing.build(packed())
+    assert packing.ran == ["zip"]
+
+
+def test_an_image_that_the_user_has_changed_is_not_what_others_are_made_of(packing: Bench) -> None:
+    packing.build(plan())
+    published = packing.root / "out" / "image.raw"
+    published.write_text(published.read_text()[:-1] + "X")
+    packing.build(packed())
+    assert packing.ran == ["disk", "pack", "zip"]
+    assert (packing.root / "out" / "image.pack").read_text() == "p(imageaababpi)"
+
+
+@dataclass(frozen=True)
+class WriteIntoInput:
+    """What a user may do to a published image while something is made of it."""
+
+    kind: ClassVar[str] = "test-write-into-input"
+    version: ClassVar[int] = 1
+    result: ClassVar[Kind] = Kind.ARTIFACT
+
+    published: str
+
+    def run(self, work: Work[None]) -> None:
+        work.output.write_text(work.one("file").read_text())
+        if work.one("file") == Path(self.published):
+            Path(self.published).write_text("changed meanwhile")
+
+
+def test_what_was_made_of_a_file_that_changed_meanwhile_is_made_again(packing: Bench) -> None:
+    packing.build(plan())
+    published = packing.root / "out" / "image.raw"
+    step = Step("pack", WriteIntoInput(str(published)), (Input("file", "disk"),))
+    packing.build(make_plan("test", [*(s.step for s in plan()), step], "", ["disk", "pack"]))
+    assert packing.ran == ["pack", "disk", "pack"]
+    assert (packing.root / "out" / "image.pack").read_text() == published.read_text() == "imageaababpi"
+
+
+def test_a_goal_that_is_no_step_is_a_mistake_of_who_plans() -> None:
+    with pytest.raises(ValueError, match="there is no step other"):
+        make_plan("test", [s.step for s in plan()], "", ["other"])

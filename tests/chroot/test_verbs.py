@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -295,3 +296,30 @@ def test_survey_counts_the_merged_tree(sh: Sh, sandbox: Sandbox, layer: MakeLaye
     assert sh("ln /c /d; rm /b; truncate -s 1M /sparse; mkdir /dir", lower=(lower,), upper=upper).status == 0
     survey = sandbox.survey(Tree((lower, upper)))
     assert (survey.entries, survey.bytes, survey.xattrs) == (6, 4 + 3 + (1 << 20), ())
+
+
+# --- listing ------------------------------------------------------------------------------------------------
+
+
+def test_listing_has_everything_with_its_type_and_the_first_name_of_a_file(
+    sh: Sh, sandbox: Sandbox, layer: MakeLayer
+) -> None:
+    lower, upper = layer("lower", {"/d/f": b"1", "/gone": b"2"}), layer("upper")
+    script = (
+        r"rm /gone; ln /d/f /a; ln /d/f /d/g; ln -s f /d/l; mkfifo /d/p; : > '/d/odd \n x'; : > /d/$(printf '\303\050')"
+    )
+    assert sh(script, lower=(lower,), upper=upper).status == 0
+    entries = sandbox.listing(Tree((lower, upper)))
+    found = {entry.path: (entry.type, entry.first) for entry in entries}
+    assert found == {
+        "": (stat.S_IFDIR, ""),
+        "a": (stat.S_IFREG, "a"),
+        "d": (stat.S_IFDIR, "d"),
+        "d/f": (stat.S_IFREG, "a"),
+        "d/g": (stat.S_IFREG, "a"),
+        "d/l": (stat.S_IFLNK, "d/l"),
+        "d/odd \\n x": (stat.S_IFREG, "d/odd \\n x"),
+        "d/p": (stat.S_IFIFO, "d/p"),
+        "d/\udcc3(": (stat.S_IFREG, "d/\udcc3("),
+    }
+    assert [entry.path for entry in entries] == sorted(found, key=os.fsencode)

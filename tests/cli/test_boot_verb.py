@@ -63,6 +63,7 @@ def test_a_verdict_names_the_image_that_was_booted_and_replaces_the_last_one(tmp
     (tmp_path / "edge-1.0.manifest.json").write_text("{}")
     file = verdict_file(image)
     assert file == tmp_path / "edge-1.0.verdict.json"
+    assert verdict_file(tmp_path / "edge-1.0.qcow2") == tmp_path / "edge-1.0.qcow2.verdict.json"
     for seen in (evidence((FIRMWARE,)), evidence((), GOOD)):
         record_verdict(image, file, verdict_json(judge(seen)), 0)
     kept = json.loads(file.read_text())

@@ -38,7 +38,7 @@ def test_the_least_template_gets_the_rest_from_the_os_default(write: Write, data
     assert spec.kernel.packages == ("linux-image-amd64",)
     assert "console=ttyS0" in spec.kernel.cmdline
     assert [group.label for group in spec.package_groups] == ["default"]
-    assert [p.mount_point for p in spec.disk.partitions] == ["/boot/efi", "/"]
+    assert [p.mount_point for p in spec.disk.partitions] == ["/boot/efi", "/", None, None]
 
 
 def test_the_templates_packages_are_a_group_of_their_own_without_those_below(write: Write, data: Path) -> None:
@@ -118,7 +118,7 @@ def test_an_error_in_the_default_template_names_that_file(write: Write, data: Pa
 def test_a_target_without_default_template_is_unknown(write: Write, data: Path, tmp_path: Path) -> None:
     copy = tmp_path / "config"
     shutil.copytree(data, copy)
-    for default in copy.glob("**/default-raw-*.yml"):
+    for default in copy.glob("**/default-*.yml"):
         default.unlink()
     (finding,) = check_template(write(HEAD), copy)
     assert (finding.reference, finding.hint) == ("unknown-target", "there is no distribution data at all")

@@ -108,6 +108,8 @@ class Acme:
             path.write_text(text)
         (self.data / "osv/debian").mkdir()
         shutil.copy(CHECKOUT / "config/osv/debian/common.yml", self.data / "osv/debian/common.yml")
+        shutil.copytree(CHECKOUT / "config/osv/live", self.data / "osv/live")
+        shutil.copytree(CHECKOUT / "config/osv/initrd", self.data / "osv/initrd")
         (self.folder / "settings.yml").write_text(f"config_dir: {self.data}\ncache_dir: {self.folder}/cache\n")
 
     def run(self, verb: str, text: str) -> subprocess.CompletedProcess[str]:

@@ -54,9 +54,11 @@ def test_the_script_knows_whether_the_page_is_up_to_date() -> None:
         ("extends", False, None),
         ("sbomPackageMetadata", False, "[]"),
         ("packageRepositories", True, None),
-        ("systemConfig.immutability", False, "{enabled: false}"),
-        ("systemConfig.kernel.uki", False, "true"),
-        ("disk.artifacts[].compression", False, None),
+        ("systemConfig.immutability", True, None),
+        ("systemConfig.fde", False, "{enabled: false}"),
+        ("systemConfig.kernel.uki", True, None),
+        ("disk.artifacts[].compression", True, None),
+        ("disk.partitions[].index", False, None),
     ],
 )
 def test_the_reference_says_what_is_built(path: str, built: bool, nothing: str | None) -> None:
@@ -67,7 +69,7 @@ def test_the_reference_says_what_is_built(path: str, built: bool, nothing: str |
 def test_the_reference_names_the_values_a_key_takes_and_those_of_later_versions() -> None:
     shape = dict(keys())["disk.partitions[].fsType"].shape
     assert "ext4" in shape.values
-    assert "squashfs" in shape.later
+    assert "btrfs" in shape.later
 
 
 def targets() -> tuple[Target, ...]:

@@ -7,13 +7,15 @@ import pytest
 
 from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.remarks import remarks
+from support.boot_keys import KeyFolder
 
 Write = Callable[..., Path]
 HEAD = """\
 image: {name: test, version: "1.0"}
-target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}
+target: {os: debian, dist: debian12, arch: x86_64, imageType: raw}
 systemConfig:
 """
+OPEN = "  immutability: {enabled: false}\n"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
@@ -38,3 +40,19 @@ def test_a_rule_of_sudo_needs_no_password(write: Write, data: Path) -> None:
     user = f"  users: [{{name: ada, sudo: true, sshAuthorizedKeys: ['{KEY}']}}]\n"
     file = '  additionalFiles: [{local: rule, final: /etc/sudoers.d/ada, mode: "0440"}]\n'
     assert remarks(load_image_spec(write(HEAD + user + file), data)) == ()
+
+
+def test_an_initrd_that_no_signature_covers_is_told(write: Write, data: Path) -> None:
+    users = "  users: [{name: ada, password: x}]\n"
+    vendor = "  bootloader: {provider: grub, chain: vendor}\n" + OPEN
+    (finding,) = remarks(load_image_spec(write(HEAD + users + vendor), data))
+    assert (finding.reference, finding.origin and finding.origin.line) == ("initrd-not-protected", 5)
+
+
+def test_keys_without_a_uki_leave_the_initrd_unsigned_and_that_is_told(
+    write: Write, data: Path, keys: KeyFolder
+) -> None:
+    text = HEAD + "  users: [{name: ada, password: x}]\n" + f"  secureBoot: {keys.template()}\n"
+    assert remarks(load_image_spec(write(text), data)) == ()
+    (said,) = remarks(load_image_spec(write(text + "  kernel: {uki: false}\n" + OPEN), data))
+    assert (said.reference, said.origin and said.origin.line) == ("initrd-not-protected", 6)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from os_image_composer.chroot.job import Bind, Job, MountedTree, Tree, WriteFile
+from os_image_composer.config.partition_roles import Role
 from os_image_composer.image import ext4
 from os_image_composer.image.layout import MIB, PlacedPartition
 from support.tools import host_tool
@@ -30,13 +31,17 @@ path = '/target/odd "name" \\u00e9'
 os.setxattr(path, 'security.capability', bytes.fromhex(sys.argv[1]))
 os.setxattr(path, 'system.posix_acl_access', bytes.fromhex(sys.argv[2]))
 os.setxattr(path, 'user.note', b'kept\\0\\\\1')
+try:  # as a host with SELinux would have labelled it; one that has another module lets nobody
+    os.setxattr(path, 'security.selinux', b'host_u:object_r:host_t:s0\\0')
+except PermissionError:
+    pass
 """
 
 
 @pytest.fixture
 def partition() -> PlacedPartition:
     uuid = "11111111-2222-5333-8444-555555555555"
-    return PlacedPartition(1, "root", "root", "", uuid, MIB, 32 * MIB, "ext4", uuid, uuid, "root", "/", None)
+    return PlacedPartition(1, "root", Role.ROOT, "root", "", uuid, MIB, 32 * MIB, "ext4", uuid, uuid, "root", "/", None)
 
 
 @pytest.fixture
@@ -75,5 +80,6 @@ def test_capability_acl_and_user_attributes_arrive_as_they_were_seen_inside(imag
     assert "system.posix_acl_access" in listing
     assert "6b 65 70 74 00 5c 31" in listing
     assert "user.overlay" not in listing
+    assert "security.selinux" not in listing
     check = host_tool("e2fsck", "-fn", str(image))
     assert check.returncode == 0, check.stdout

@@ -119,7 +119,7 @@ def test_thirty_planted_differences_are_found_and_nothing_else(
         ("--part-label", "2", "toor"),
         ("--part-type", "2", "L"),
         ("--part-uuid", "2", UUID),
-        ("--part-attrs", "2", "GUID:60"),
+        ("--part-attrs", "2", "GUID:59"),
     ):
         made("sfdisk", "-q", words[0], str(copy), *words[1:])
     made("sfdisk", "-q", "--disk-id", str(copy), UUID)

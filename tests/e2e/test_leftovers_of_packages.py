@@ -35,7 +35,8 @@ systemConfig:
   name: leftovers
   hostname: leftovers
   packages: [man-db, fontconfig, fonts-dejavu-core, python3-yaml, openssh-server, sudo, ssl-cert, dbus, locales, apt,
-    ucf, ca-certificates, vim-tiny, bash-completion, logrotate]
+    ucf, ca-certificates, vim-tiny, bash-completion, logrotate, selinux-policy-default, policycoreutils]
+  selinux: enforcing
   users:
     - {name: admin, sudo: true}
   configurations:
@@ -112,6 +113,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         ("answers", ["var/cache/debconf/*.dat"]),
         ("what ucf keeps", ["var/lib/ucf/*"]),
         ("the hardware database", ["usr/lib/udev/hwdb.bin"]),
+        ("the SELinux policy", ["etc/selinux/default/policy/policy.*", "etc/selinux/default/contexts/files/*.bin"]),
+        ("what the SELinux policy was built from", ["var/lib/selinux/default/active/*"]),
     ],
 )
 def test_is_there_and_the_same(pair: Pair, what: str, patterns: list[str]) -> None:

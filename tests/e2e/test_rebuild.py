@@ -15,6 +15,9 @@ from support.workshop import CHECKOUT, TEMPLATE, Workshop
 
 pytestmark = pytest.mark.build
 
+# What another file in a sealed root asks for: its filesystem, the hash tree, the UKI with the root hash, and the disk.
+SEALED = {"root-filesystem", "verity", "boot", "disk"}
+
 
 def copy_checkout(target: Path) -> Path:
     """The parts of the checkout that a build reads."""
@@ -33,6 +36,15 @@ def variant(tmp_path: Path, before: str, after: str) -> Path:
     return template
 
 
+def forget_image(built: Workshop) -> None:
+    """Neither the image nor its root filesystem is there any more, so that the layers are needed again."""
+    root = built.results()["root-filesystem"].content
+    assert root is not None
+    shutil.rmtree(root.parent)
+    built.image().unlink()
+    (built.cache / "published.json").unlink(missing_ok=True)
+
+
 def test_unchanged_template_runs_no_step_from_a_moved_checkout_with_touched_files_and_another_zone(
     built: Workshop, tmp_path: Path
 ) -> None:
@@ -46,11 +58,11 @@ def test_unchanged_template_runs_no_step_from_a_moved_checkout_with_touched_file
     assert first.sha256 == again.sha256
 
 
-def test_new_host_name_costs_the_configuration_and_the_disk(built: Workshop, tmp_path: Path) -> None:
+def test_new_host_name_costs_the_configuration_and_what_seals_the_root(built: Workshop, tmp_path: Path) -> None:
     template = variant(tmp_path, "hostname: debian13", "hostname: elsewhere")
     out = str(tmp_path / "out")
     done = told(built.run("build", "--json-events", "--output", out, str(template)))
-    assert sorted(done.ran) == ["disk", "initrd-configuration", "os-configuration", "sbom"]
+    assert set(done.ran) == {*SEALED, "initrd-configuration", "os-configuration", "sbom"}
     assert "hostname changed: debian13 → elsewhere" in done.why["os-configuration"]
 
 
@@ -59,7 +71,7 @@ def test_file_that_the_initrd_generator_reads_makes_the_initrd_again(built: Work
     addition = "  additionalFiles:\n    - {local: extra.conf, final: /etc/dracut.conf.d/extra.conf}\n\n  users:"
     template = variant(tmp_path, "  users:", addition)
     done = told(built.run("build", "--json-events", "--output", str(tmp_path / "out"), str(template)))
-    assert sorted(done.ran) == ["boot", "disk", "initrd", "initrd-configuration", "os-configuration", "sbom"]
+    assert set(done.ran) == {*SEALED, "initrd", "initrd-configuration", "os-configuration", "sbom"}
 
 
 def test_added_package_keeps_the_layers_below(built: Workshop, tmp_path: Path) -> None:
@@ -102,10 +114,9 @@ def test_flipped_byte_with_its_old_size_and_time_is_found_before_it_reaches_an_i
     status = path.stat()
     path.write_bytes(b"dEbian13\n")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    built.image().unlink()
-    (built.cache / "published.json").unlink()
+    forget_image(built)
     after = told(built.run("build", "--json-events", str(TEMPLATE)))
-    assert sorted(after.ran) == ["disk", "os-configuration"]
+    assert sorted(after.ran) == ["disk", "os-configuration", "root-filesystem"]
     assert [w for w in after.warnings if "os-configuration" in w]
     assert after.sha256 == before.sha256
 
@@ -114,10 +125,9 @@ def test_damaged_layer_in_the_store_is_reported_and_made_again(built: Workshop) 
     before = told(built.run("build", "--json-events", str(TEMPLATE)))
     (layer,) = built.layers("os-configuration")
     built.sandbox().edit(Tree(upper=layer), [WriteFile("/etc/hostname", b"tampered\n")])
-    built.image().unlink()
-    (built.cache / "published.json").unlink()
+    forget_image(built)
     after = told(built.run("build", "--json-events", str(TEMPLATE)))
-    assert sorted(after.ran) == ["disk", "os-configuration"]
+    assert sorted(after.ran) == ["disk", "os-configuration", "root-filesystem"]
     assert [w for w in after.warnings if "os-configuration" in w]
     assert after.sha256 == before.sha256
 
@@ -130,10 +140,9 @@ def test_layer_without_a_file_and_boot_files_cut_short_never_reach_an_image(buil
     built.sandbox().edit(Tree(upper=layer), [Remove("etc/hostname")])
     (uki,) = (boot / "esp/EFI/Linux").iterdir()
     os.truncate(uki, 1 << 20)
-    built.image().unlink()
-    (built.cache / "published.json").unlink()
+    forget_image(built)
     after = told(built.run("build", "--json-events", str(TEMPLATE)))
-    assert sorted(after.ran) == ["boot", "disk", "os-configuration"]
+    assert sorted(after.ran) == ["boot", "disk", "os-configuration", "root-filesystem"]
     assert {w.partition(" step ")[2].split()[0] for w in after.warnings if "was damaged" in w} == {
         "os-configuration",
         "boot",
@@ -148,9 +157,9 @@ def test_owner_changed_behind_the_stores_back_never_reaches_an_image(built: Work
     tree = Tree(built.layers("essential"), layer)
     done = built.sandbox().run(Job(tree, ("chown", "7", "/etc/hostname")))
     assert done.status == 0
+    forget_image(built)
     (built.cache / "published.json").write_text('{"half": ')
-    built.image().unlink()
     after = told(built.run("build", "--json-events", str(TEMPLATE)))
-    assert sorted(after.ran) == ["disk", "os-configuration"]
+    assert sorted(after.ran) == ["disk", "os-configuration", "root-filesystem"]
     assert [w for w in after.warnings if "os-configuration" in w]
     assert after.sha256 == before.sha256

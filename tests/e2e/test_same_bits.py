@@ -114,5 +114,5 @@ def published(workshop: Workshop) -> dict[str, Any]:
     value = json.loads(manifest.read_text())
     assert value.pop("build")["seconds"] > 0
     files = {path.name: sha256_file(path) for path in manifest.parent.iterdir() if path != manifest}
-    assert {path.rpartition(".")[2] for path in files} == {"raw", "json"} and len(files) == 3
+    assert {path.rpartition(".")[2] for path in files} == {"raw", "json", "sha256sums"} and len(files) == 4
     return {**files, manifest.name: value}

@@ -16,7 +16,7 @@ from os_image_composer.formats.fat import Fat
 from os_image_composer.formats.filesystem import FileSystem, NodeKind, walk
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.pe import content, parse_pe
-from os_image_composer.formats.pkcs7 import signer_names
+from os_image_composer.formats.signed_data import signer_names
 from os_image_composer.formats.volumes import identify, open_filesystem
 from os_image_composer.formats.window import FormatError, Window
 from support.small_images import MIB, ext_image, fat_image, partitioned

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from os_image_composer.formats.pe import parse_pe
-from os_image_composer.formats.pkcs7 import signer_names
+from os_image_composer.formats.signed_data import signer_names
 from os_image_composer.formats.window import FormatError, Window
 from support.efi_programs import efi_program
 

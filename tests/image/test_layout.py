@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from os_image_composer.config.load import load_image_spec
-from os_image_composer.config.spec import ImageSpec
-from os_image_composer.image.layout import MIB, fstab, lay_out
+from os_image_composer.config.partition_roles import Role
+from os_image_composer.config.spec import ImageSpec, Immutability
+from os_image_composer.image.layout import MIB, fstab, lay_out, sealed
+from os_image_composer.image.state import state_settings
 
 ROOT = Path(__file__).parents[2]
 SEED = "5d0c8d64-9f86-4e0c-8f39-a0bd2b1f64f5"
@@ -38,7 +41,7 @@ def test_last_partition_ends_where_the_backup_table_begins_rounded_to_a_mebibyte
 
 
 def test_fstab_names_filesystems_by_uuid_with_the_root_first(spec: ImageSpec) -> None:
-    layout = lay_out(spec, SEED)
+    layout = lay_out(replace(spec, immutability=Immutability(False)), SEED)
     rows = [line.split("\t") for line in fstab(layout).splitlines()]
     assert rows == [
         [f"UUID={layout.root.filesystem_uuid}", "/", "ext4", "defaults", "0", "1"],
@@ -49,5 +52,76 @@ def test_fstab_names_filesystems_by_uuid_with_the_root_first(spec: ImageSpec) ->
 
 def test_partition_that_is_not_mounted_is_not_in_fstab(spec: ImageSpec) -> None:
     partitions = (replace(spec.disk.partitions[0], mount_point=None), spec.disk.partitions[1])
-    layout = lay_out(replace(spec, disk=replace(spec.disk, partitions=partitions)), SEED)
+    plain = replace(spec, immutability=Immutability(False))
+    layout = lay_out(replace(plain, disk=replace(spec.disk, partitions=partitions)), SEED)
     assert len(fstab(layout).splitlines()) == 1
+
+
+def test_sealed_root_and_its_hash_tree_are_found_by_their_hash(spec: ImageSpec) -> None:
+    root_hash = "0123456789abcdef" * 2 + "fedcba9876543210" * 2
+    layout = sealed(lay_out(spec, SEED), root_hash)
+    (tree,) = layout.of(Role.HASH)
+    assert layout.root.uuid == "01234567-89ab-cdef-0123-456789abcdef"
+    assert tree.uuid == "fedcba98-7654-3210-fedc-ba9876543210"
+    assert (layout.root.type_guid, tree.type_guid) == (
+        "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+        "2C7357ED-EBD2-46D9-AEC1-23D437EC2BF5",
+    )
+    assert {p.uuid for p in layout.partitions} - {layout.root.uuid, tree.uuid} < {
+        p.uuid for p in lay_out(spec, SEED).partitions
+    }
+
+
+def test_fstab_of_a_sealed_root_mounts_the_mapped_device_read_only_and_leaves_the_data_partition_out(
+    spec: ImageSpec,
+) -> None:
+    layout = lay_out(spec, SEED)
+    rows = [line.split("\t") for line in fstab(layout).splitlines()]
+    assert rows == [
+        ["/dev/mapper/root", "/", "ext4", "ro", "0", "0"],
+        [f"UUID={layout.of(Role.ESP)[0].filesystem_uuid}", "/boot/efi", "vfat", "umask=0077", "0", "2"],
+        ["tmpfs", "/tmp", "tmpfs", "mode=1777,nosuid,nodev", "0", "0"],
+    ]
+
+
+def with_data(spec: ImageSpec, **fields: object) -> ImageSpec:
+    *others, data = spec.disk.partitions
+    return replace(spec, disk=replace(spec.disk, partitions=(*others, replace(data, **fields))))  # type: ignore[arg-type]
+
+
+def settings_of(spec: ImageSpec) -> dict[str, str]:
+    layout = lay_out(spec, SEED)
+    (conf, device) = state_settings(layout, "modules.d/90image-state", ("var/lib/manager", "usr/lib/manager"))
+    (data,) = layout.of(Role.STATE)
+    name = r"dev-disk-by\x2dpartuuid-" + data.uuid.replace("-", r"\x2d")
+    assert device.content == f"[Unit]\nRequires={name}.device\nAfter={name}.device\n"
+    return dict(line.split("=", 1) for line in conf.content.splitlines())
+
+
+def test_the_initrd_is_told_which_folders_are_kept_and_which_stay_the_roots(spec: ImageSpec) -> None:
+    assert settings_of(spec) == {
+        "DATA": lay_out(spec, SEED).of(Role.STATE)[0].uuid,
+        "OPTIONS": "defaults",
+        "KEPT": "'home root srv var'",
+        "VERIFIED": "var/lib/manager",
+        "GROW": "yes",
+    }
+    assert settings_of(with_data(spec, mount_point="/opt", mount_options="noatime")) == settings_of(spec) | {
+        "OPTIONS": "noatime",
+        "KEPT": "'home root srv var opt'",
+    }
+    assert settings_of(with_data(spec, mount_point="/var/lib/app"))["KEPT"] == "'home root srv var'"
+
+
+def test_a_folder_with_a_partition_of_its_own_is_not_kept_on_the_data_partition(spec: ImageSpec) -> None:
+    esp, root, tree, data = spec.disk.partitions
+    cut = replace(data, end=data.start + 100 * MIB)
+    own = replace(data, id="homes", mount_point="/home", start=data.start + 100 * MIB)
+    found = settings_of(replace(spec, disk=replace(spec.disk, partitions=(esp, root, tree, cut, own))))
+    assert (found["KEPT"], found["GROW"]) == ("'root srv var'", "no")
+
+
+def test_a_mount_point_cannot_become_a_command_of_the_initrd(spec: ImageSpec) -> None:
+    conf = state_settings(lay_out(with_data(spec, mount_point="/a$(reboot)"), SEED), "m", ())[0].content
+    done = subprocess.run(["sh", "-c", f'{conf}\nprintf %s "$KEPT"'], capture_output=True, text=True, timeout=10)
+    assert done.stdout == "home root srv var a$(reboot)"

@@ -16,9 +16,9 @@ from os_image_composer.ospackage.deb.version import version_key
 from support.fuzz_targets import Workplace, harmless, targets
 
 NAMES = (
-    "archive", "bundle", "credentials", "inrelease", "keyring", "lock", "members", "packages", "paragraph", "pe",
-    "relations", "release", "repomd", "rpm", "rpmdb", "settings", "size", "sources", "template", "tools", "version",
-    "volume",
+    "archive", "bundle", "credentials", "inrelease", "keyring", "labels", "lock", "manifest", "medium", "members",
+    "packages", "paragraph", "pe", "relations", "release", "repomd", "rpm", "rpmdb", "settings", "signatures", "size",
+    "sources", "template", "tools", "uefi-keys", "verity", "version", "virtual-disk", "volume",
 )  # fmt: skip
 # The input of each fault that fuzzing or a review found.
 FOUND = {

@@ -19,6 +19,7 @@ from os_image_composer.errors import ComposerError, UsageError
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.lock import LockedPackage, LockedRepository
 from os_image_composer.ospackage.tools_archive import (
+    TOOLS,
     ToolsArchive,
     open_tools_archive,
     unmarked,
@@ -100,7 +101,8 @@ def test_bytes_depend_on_no_mirror_no_order_no_other_repository_and_no_file_time
 def test_what_a_lock_says_of_an_archive_leads_to_the_same_archive(
     archive: ToolsArchive, tmp_path: Path, files: Mapping[str, Path]
 ) -> None:
-    repositories, packages = archive.locked({p.name: p.name for p in archive.index.packages}, "deb")
+    repositories = archive.repositories("deb")
+    packages = archive.locked(TOOLS, {p.name: p.name for p in archive.index.packages})
     assert (
         {r.name for r in repositories} == {p.repository for p in packages.packages()} == {"image-tools/debian/stable"}
     )

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -20,10 +21,19 @@ from os_image_composer.build.execute import forecast
 from os_image_composer.build.plan import Plan, PlannedStep, make_plan
 from os_image_composer.build.shelf import Shelf
 from os_image_composer.build.store import Store
-from os_image_composer.config.distribution import BootData, Distribution, FirstBootFile, ImageTools, InitrdData
+from os_image_composer.config.distribution import (
+    BootData,
+    Distribution,
+    FirstBootFile,
+    ImageTools,
+    InitrdData,
+    ReadOnlyRootData,
+    SelinuxData,
+)
 from os_image_composer.config.reference import Shape, sections
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
+from support.boot_keys import KeyFolder
 from support.deb_repository import deb
 from support.planning import ChangeLock, filled, planned
 from support.small_archive import small_archive
@@ -31,22 +41,33 @@ from support.small_data import Described
 from support.step_sources import PACKAGE, step_files
 
 # What starts from a step's result, directly or not.
-_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", "disk"}
+_DISK = {"block-map", "pack:vmdk", "pack:vmdk.gz"}
+_TREE = {"labels", "disk", "pack:tar", *_DISK}
+_SIGNED = {"sign-boot", "disk", *_DISK}
+_CONFIGURED = {"initrd-configuration", "initrd", "boot", "sbom", *_SIGNED, *_TREE}
 _LAYERED = {"os-configuration", "licences", *_CONFIGURED}
 AFTER = {
     "deb": {
-        "image-tools": {"boot", "disk"},
+        "image-tools": {"boot", *_SIGNED},
         "essential": {"chroot-environment", "packages:default", "packages:template", *_LAYERED},
         "chroot-environment": {"packages:default", "packages:template", *_LAYERED},
         "packages:default": {"packages:template", *_LAYERED},
         "packages:template": _LAYERED,
         "os-configuration": _CONFIGURED,
-        "initrd-configuration": {"initrd", "boot", "disk"},
-        "initrd": {"boot", "disk"},
-        "boot": {"disk"},
-        "licences": {"sbom", "disk"},
-        "sbom": {"disk"},
-        "disk": set[str](),
+        "initrd-configuration": {"initrd", "boot", *_SIGNED},
+        "initrd": {"boot", *_SIGNED},
+        "boot": _SIGNED,
+        "enrolment": _SIGNED,
+        "sign-boot": {"disk", *_DISK},
+        "licences": {"sbom", *_TREE},
+        "sbom": _TREE,
+        "labels": _TREE - {"labels"},
+        "disk": _DISK,
+        "block-map": set[str](),
+        "format-tools": {"pack:vmdk", "pack:vmdk.gz", "pack:tar"},
+        "pack:vmdk": {"pack:vmdk.gz"},
+        "pack:vmdk.gz": set[str](),
+        "pack:tar": set[str](),
     },
 }
 AFTER["rpm"] = {
@@ -56,7 +77,7 @@ AFTER["rpm"] = {
 
 NOTHING = ""
 PACKAGES = "essential chroot-environment packages:default packages:template"
-DATED = f"{PACKAGES} os-configuration initrd boot sbom disk"
+DATED = f"{PACKAGES} os-configuration initrd boot enrolment sbom disk pack:tar"
 HASH = "$6$saltsaltsaltsalt$" + "x" * 86
 KEYS = ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + letter * 43 for letter in "AB")
 KEY, OTHER_KEY = KEYS
@@ -70,13 +91,14 @@ disk:
   name: own
   size: 2GiB
   partitionTableType: gpt
-  artifacts: [{{type: raw}}]
+  artifacts: [{{type: raw, bmap: true}}, {{type: vmdk, compression: gz}}, {{type: tar}}]
   partitions:
     - {{id: esp, name: esp, type: esp, fsType: fat32, fsLabel: ESP, start: 1MiB, end: 257MiB,
        mountPoint: /boot/efi, mountOptions: umask=0077, flags: [esp]}}
     - {{id: root, name: root, type: linux-root-amd64, fsType: ext4, fsLabel: root, start: 257MiB, end: 1500MiB,
        mountPoint: /}}
     - {{id: data, typeUUID: 0fc63daf-8483-4772-8e79-3d69d8477de4, start: 1500MiB, end: 1600MiB}}
+    - {{id: hash, type: linux-root-amd64-verity, start: 1700MiB, end: 1720MiB}}
 systemConfig:
   name: own
   description: a sample
@@ -91,7 +113,15 @@ systemConfig:
     cmdline: quiet
     enableExtraModules: dummy
     packages: [linux-image-amd64]
+  immutability: {{enabled: false}}
   packages: [htop, jq]
+  secureBoot:
+    key: keys/db.key
+    certificate: keys/db.pem
+    kek: {{key: keys/KEK.key, certificate: keys/KEK.pem}}
+    pk: {{key: keys/PK.key, certificate: keys/PK.pem}}
+    trusted: [keys/db.pem]
+    enroll: force
   groups:
     - {{name: tele, gid: 900}}
     - {{name: plain}}
@@ -116,6 +146,7 @@ systemConfig:
         addresses: [192.0.2.10/24]
         routes: [{{to: default, via: 192.0.2.1}}]
         nameservers: [192.0.2.2]
+  selinux: enforcing
   services: {{enable: [one.service], disable: [two.timer], mask: [three.socket]}}
   additionalFiles:
     - {{local: files/motd, final: /etc/motd, mode: "0600", owner: ann, group: tele}}
@@ -217,6 +248,17 @@ def copied(folder: Path) -> None:
 
 
 CONF = "os-configuration"
+ARTIFACTS = "  artifacts: [{type: raw, bmap: true}, {type: vmdk, compression: gz}, {type: tar}]\n"
+WITH_DATA = (("end: 1600MiB", "fsType: ext4, end: 1600MiB"),)
+SEALED = (*WITH_DATA, ("{enabled: false}", "{enabled: true}"))
+SECURE_BOOT = TEMPLATE[TEMPLATE.index("  secureBoot:\n") : TEMPLATE.index("  groups:\n")]
+UNSIGNED = (SECURE_BOOT, "")
+GRUB = (("provider: systemd-boot", "provider: grub"), UNSIGNED)
+COUNTED = (("provider: systemd-boot", "provider: systemd-boot, tries: 3"),)
+VENDOR = (("provider: systemd-boot", "provider: grub, chain: vendor"), UNSIGNED)
+WITH_BIOS = (("\nsystemConfig:", "\n    - {id: bios, type: bios, start: 1600MiB, end: 1610MiB}\nsystemConfig:"),)
+LEGACY = (("bootType: efi, provider: systemd-boot", "bootType: legacy, provider: grub"), *WITH_BIOS, UNSIGNED)
+OPENED = "passphraseFile: keys/image.key\n"  # a file that only its owner can read, as any
 PLAIN_PASSWORD = ((f'"{HASH}"', "hush-hush-4"),)
 # Each begins with the key that it is about.
 TEMPLATE_ROWS = {
@@ -224,21 +266,31 @@ TEMPLATE_ROWS = {
     "metadata.use_cases": Change(NOTHING, "[tests]", "[tests, more]"),
     "metadata.keywords": Change(NOTHING, "[one]", "[one, two]"),
     # UUIDs follow from the name: in fstab, on the command line, on the disk.
-    "image.name": Change(f"{CONF} boot sbom disk", "name: small,", "name: other,"),
-    "image.version": Change("sbom", '"1.0"', '"1.1"'),
+    # A vmdk says its own name.
+    "image.name": Change(f"{CONF} boot sbom disk pack:vmdk", "name: small,", "name: other,"),
+    "image.version": Change("sbom pack:vmdk", '"1.0"', '"1.1"'),
     "disk.name": Change(NOTHING, "  name: own\n  size", "  name: another\n  size"),
     "disk.size": Change("disk", "2GiB", "3GiB"),
     "disk.size in another unit": Change(NOTHING, "2GiB", "2048MiB"),
     "disk.partitionTableType left out": Change(NOTHING, "  partitionTableType: gpt\n", ""),
-    "disk.artifacts left out": Change(NOTHING, "  artifacts: [{type: raw}]\n", ""),
-    "disk.artifacts[].type left out": Change(NOTHING, "{type: raw}", "{}"),
+    "disk.artifacts left out": Change(NOTHING, ARTIFACTS, ""),
+    "disk.artifacts in another order": Change(
+        NOTHING, "{type: vmdk, compression: gz}, {type: tar}", "{type: tar}, {type: vmdk, compression: gz}"
+    ),
+    "disk.artifacts[].type left out": Change(NOTHING, "{type: raw, bmap", "{bmap"),
+    "disk.artifacts[].type not published": Change(NOTHING, "{type: raw, bmap: true}, ", ""),
+    "disk.artifacts[].subformat": Change("pack:vmdk", "{type: vmdk,", "{type: vmdk, subformat: streamOptimized,"),
+    "disk.artifacts[].subformat said": Change(NOTHING, "{type: vmdk,", "{type: vmdk, subformat: monolithic,"),
+    "disk.artifacts[].compression": Change(NOTHING, "{type: vmdk, compression: gz}", "{type: vmdk}"),
+    "disk.artifacts[].compression by its other name": Change(NOTHING, "compression: gz}", "compression: gzip}"),
+    "disk.artifacts[].bmap": Change(NOTHING, ", bmap: true", ""),
     "disk.extendLastPartitionToFillDisk": Change(
         NOTHING, "  size: 2", "  extendLastPartitionToFillDisk: false\n  size: 2"
     ),
     "disk.partitions[].id": Change(f"{CONF} boot disk", "{id: root, name", "{id: base, name"),
     "disk.partitions[].name": Change("disk", "name: root, type", "name: system, type"),
     "disk.partitions[].name left out": Change(NOTHING, "id: esp, name: esp,", "id: esp,"),
-    "disk.partitions[].type": Change("disk", "linux-root-amd64", "linux"),
+    "disk.partitions[].type": Change("disk", "linux-root-amd64, fs", "linux, fs"),
     "disk.partitions[].typeUUID": Change("disk", "0fc63daf-8483", "0fc63dae-8483"),
     "disk.partitions[].typeUUID in capitals": Change(NOTHING, "0fc63daf-8483", "0FC63DAF-8483"),
     "disk.partitions[].typeUUID by its name": Change(
@@ -273,13 +325,30 @@ TEMPLATE_ROWS = {
         "packages:template sbom", "[htop, jq]", "[htop, jq, with-systemd]"
     ),
     "systemConfig.weakDependencies left out (see the other family)": Change(NOTHING, "  weakDependencies: false\n", ""),
+    "systemConfig.bootloader.bootType": Change(
+        "boot boot-files labels disk pack:tar", "bootType: efi", "bootType: legacy", first=(*GRUB, *WITH_BIOS)
+    ),
+    "systemConfig.bootloader.provider": Change("boot", "provider: systemd-boot", "provider: grub", first=(UNSIGNED,)),
+    "systemConfig.bootloader.provider by its other name": Change(NOTHING, "grub}", "grub2}", first=GRUB),
+    "systemConfig.bootloader.timeout": Change("boot", "systemd-boot}", "systemd-boot, timeout: 3}"),
+    "systemConfig.bootloader.timeout of GRUB": Change("boot", "grub}", "grub, timeout: 3}", first=GRUB),
+    "systemConfig.bootloader.timeout as it is": Change(NOTHING, "systemd-boot}", "systemd-boot, timeout: 0}"),
+    "systemConfig.bootloader.tries": Change("boot", "systemd-boot}", "systemd-boot, tries: 3}"),
+    "systemConfig.bootloader.kernels": Change("initrd boot labels", "systemd-boot}", "systemd-boot, kernels: all}"),
+    "systemConfig.bootloader.kernels as it is": Change(NOTHING, "systemd-boot}", "systemd-boot, kernels: default}"),
+    "systemConfig.bootloader.chain": Change("boot", "grub}", "grub, chain: vendor}", first=GRUB),
+    "systemConfig.bootloader.chain as it is": Change(NOTHING, "grub}", "grub, chain: own}", first=GRUB),
     "systemConfig.bootloader.bootType left out": Change(NOTHING, "bootType: efi, ", ""),
     "systemConfig.bootloader.provider left out": Change(NOTHING, ", provider: systemd-boot", ""),
-    "systemConfig.kernel.version": Change("initrd boot", '"6.12"', '"6.11"'),
+    "systemConfig.kernel.version": Change("initrd boot labels", '"6.12"', '"6.11"'),
     "systemConfig.kernel.cmdline": Change("boot", "cmdline: quiet", "cmdline: debug"),
     "systemConfig.kernel.cmdline with blanks around it": Change(NOTHING, "cmdline: quiet", "cmdline: ' quiet '"),
     "systemConfig.kernel.enableExtraModules": Change("initrd", "Modules: dummy", "Modules: dummy loop"),
-    "systemConfig.kernel.uki": Change(NOTHING, "    cmdline: quiet", "    uki: true\n    cmdline: quiet"),
+    "systemConfig.kernel.uki": Change("boot", "    cmdline: quiet", "    uki: false\n    cmdline: quiet"),
+    "systemConfig.kernel.uki of GRUB": Change(
+        "uki boot", "    cmdline: quiet", "    uki: true\n    cmdline: quiet", first=GRUB
+    ),
+    "systemConfig.kernel.uki as it is": Change(NOTHING, "    cmdline: quiet", "    uki: true\n    cmdline: quiet"),
     "systemConfig.kernel.packages": Change("packages:template sbom", "[linux-image-amd64]", "[linux-image-rt]"),
     "systemConfig.groups[].name": Change(CONF, "{name: plain}", "{name: plane}"),
     "systemConfig.groups[].gid": Change(CONF, "gid: 900", "gid: 901"),
@@ -321,6 +390,41 @@ TEMPLATE_ROWS = {
     "systemConfig.network.interfaces[].routes[].via": Change(CONF, "via: 192.0.2.1", "via: 192.0.2.3"),
     "systemConfig.network.interfaces[].nameservers": Change(CONF, "[192.0.2.2]", "[192.0.2.4]"),
     "systemConfig.network.interfaces[].optional": Change(CONF, ", optional: true", ""),
+    "systemConfig.secureBoot.key in another file": Change(NOTHING, "key: keys/db.key", "key: ./keys/../keys/db.key"),
+    "systemConfig.secureBoot.certificate and its key": Change(
+        "enrolment sign-boot",
+        "key: keys/db.key\n    certificate: keys/db.pem",
+        "key: keys/image.key\n    certificate: keys/image.pem",
+    ),
+    "systemConfig.secureBoot.certificate in its other form": Change(
+        NOTHING, "    certificate: keys/db.pem", "    certificate: keys/db.der"
+    ),
+    "systemConfig.secureBoot.passphraseFile": Change(
+        NOTHING, "    key: keys/db.key", f"    {OPENED}    key: keys/db.key"
+    ),
+    "systemConfig.secureBoot.kek.key": Change(NOTHING, "key: keys/KEK.key", "key: ./keys/KEK.key"),
+    "systemConfig.secureBoot.kek.certificate and its key": Change(
+        "enrolment",
+        "{key: keys/KEK.key, certificate: keys/KEK.pem}",
+        "{key: keys/image.key, certificate: keys/image.pem}",
+    ),
+    "systemConfig.secureBoot.kek.passphraseFile": Change(
+        NOTHING, "{key: keys/KEK.key,", "{passphraseFile: keys/image.key, key: keys/KEK.key,"
+    ),
+    "systemConfig.secureBoot.kek left out": Change(
+        "enrolment", "    kek: {key: keys/KEK.key, certificate: keys/KEK.pem}\n", ""
+    ),
+    "systemConfig.secureBoot.pk.key": Change(NOTHING, "key: keys/PK.key", "key: ./keys/PK.key"),
+    "systemConfig.secureBoot.pk.certificate and its key": Change(
+        "enrolment",
+        "{key: keys/PK.key, certificate: keys/PK.pem}",
+        "{key: keys/image.key, certificate: keys/image.pem}",
+    ),
+    "systemConfig.secureBoot.pk.passphraseFile": Change(
+        NOTHING, "{key: keys/PK.key,", "{passphraseFile: keys/image.key, key: keys/PK.key,"
+    ),
+    "systemConfig.secureBoot.trusted": Change("enrolment", "trusted: [keys/db.pem]", "trusted: [keys/image.der]"),
+    "systemConfig.secureBoot.enroll": Change("sign-boot", "enroll: force", "enroll: if-safe"),
     "systemConfig.services.enable": Change(CONF, "[one.service]", "[one.service, four.service]"),
     "systemConfig.services.enable without suffix": Change(NOTHING, "[one.service]", "[one]"),
     "systemConfig.services.disable": Change(CONF, "[two.timer]", "[]"),
@@ -341,6 +445,7 @@ TEMPLATE_ROWS = {
     "systemConfig.additionalFiles[].owner": Change(CONF, "owner: ann", "owner: bob"),
     "systemConfig.additionalFiles[].group": Change(CONF, ", group: tele", ", group: plain"),
     "systemConfig.additionalFiles[].stage": Change(NOTHING, "/etc/plain}", '/etc/plain, stage: ""}'),
+    "systemConfig.selinux": Change(CONF, "selinux: enforcing", "selinux: permissive"),
     "systemConfig.configurations[].cmd": Change(CONF, "echo two", "echo three"),
     "systemConfig.configurations in another order": Change(
         CONF, "    - cmd: echo one\n    - cmd: echo two\n", "    - cmd: echo two\n    - cmd: echo one\n"
@@ -359,8 +464,20 @@ TEMPLATE_ROWS = {
         "",
         also=(("    - cmd: echo two\n", "    - cmd: echo two\npackageRepositories: []\n"),),
     ),
-    "- a section as its OS default has it": Change(
-        NOTHING, "  kernel:\n", "  immutability: {enabled: false}\n  kernel:\n"
+    "- a section as its OS default has it": Change(NOTHING, "  kernel:\n", "  fde: {enabled: false}\n  kernel:\n"),
+    "systemConfig.immutability.enabled": Change(
+        f"{CONF} initrd root-filesystem verity boot disk", "{enabled: false}", "{enabled: true}", first=WITH_DATA
+    ),
+    "disk.partitions[].end of a sealed root": Change("root-filesystem disk", "1500MiB,\n", "1400MiB,\n", first=SEALED),
+    "disk.partitions[].name of a sealed root": Change("disk", "name: root, type", "name: system, type", first=SEALED),
+    "disk.partitions[].mountOptions of the data partition": Change(
+        "initrd", "end: 1600MiB", "mountOptions: noatime, end: 1600MiB", first=SEALED
+    ),
+    "disk.partitions[].mountPoint of the data partition": Change(
+        f"{CONF} initrd", "end: 1600MiB", "mountPoint: /opt, end: 1600MiB", first=SEALED
+    ),
+    "disk.partitions[].mountPoint of a partition more": Change(
+        f"{CONF} disk", "end: 1600MiB", "mountPoint: /data, end: 1600MiB", first=WITH_DATA
     ),
 }
 
@@ -369,6 +486,7 @@ COMMON, CONFIG, DEFAULT = (
     "osv/debian/debian13/config.yml",
     "osv/debian/debian13/imageconfigs/defaultconfigs/default-raw-x86_64.yml",
 )
+STATE = "osv/initrd/dracut/state.sh"
 CHROOT = "osv/debian/debian13/chrootenvconfigs/chrootenv_x86_64.yml"
 REPOSITORY = "osv/debian/debian13/providerconfigs/x86_64_repo.yml"
 TOOLS = "osv/image-tools.yml"
@@ -392,18 +510,37 @@ DATA_ROWS = {
     "initrd.extra_modules_option": Change("initrd", "--add-drivers", "--force-drivers", COMMON),
     "initrd.configuration": Change("initrd-configuration", "    - etc/crypttab\n", "", COMMON),
     "initrd.dated_by": Change("initrd", "dracut-functions.sh]", "dracut-init.sh]", COMMON),
-    "boot.kernel": Change("initrd boot", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
-    "boot.modules": Change("initrd boot", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
+    "initrd.read_only_root.argv": Change("initrd", "argv: [--add, image-state]", "argv: []", COMMON, first=SEALED),
+    "initrd.read_only_root.verity_argv": Change("initrd", "systemd-veritysetup]", "other]", COMMON, first=SEALED),
+    "initrd.read_only_root.files": Change("initrd", "set -eufC", "set -euf", STATE, first=SEALED),
+    "initrd.read_only_root.into": Change("initrd", "90image-state", "91image-state", COMMON, first=SEALED),
+    "initrd.read_only_root.cmdline": Change("boot", "rd.emergency=halt", "rd.emergency=reboot", COMMON, first=SEALED),
+    "initrd.read_only_root.verified": Change("initrd", "[var/lib/dpkg]", "[]", COMMON, first=SEALED),
+    "initrd.read_only_root.needs": Change("initrd", "usr/sbin/e2fsck", "sbin/e2fsck", COMMON, first=SEALED),
+    "initrd.read_only_root.verity_needs": Change("initrd", "usr/sbin/dmsetup", "sbin/dmsetup", COMMON, first=SEALED),
+    "initrd.read_only_root where the root can be written to": Change(NOTHING, "[var/lib/dpkg]", "[]", COMMON),
+    "boot.kernel": Change("initrd boot labels", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
+    "boot.modules": Change("initrd boot labels", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
     "boot.loader": Change("boot", "systemd-bootx64.efi", "otherx64.efi", COMMON),
     "boot.removable_path": Change("boot", "BOOT/BOOTX64.EFI", "BOOT/bootx64.efi", COMMON),
+    "boot.bless": Change("boot", "systemd-bless-boot,", "other-bless,", COMMON, first=COUNTED),
+    "boot.bless where nothing is counted": Change(NOTHING, "systemd-bless-boot,", "other-bless,", COMMON),
+    "boot.grub": Change("boot", "usr/bin/grub-mkimage", "usr/bin/other-mkimage", COMMON, first=GRUB),
+    "boot.grub of a BIOS": Change("boot", "grub/i386-pc,", "grub/i386-other,", COMMON, first=LEGACY),
+    "boot.grub where another boot loader is": Change(NOTHING, "bin/grub-mkimage", "bin/other-mkimage", COMMON),
+    "boot.vendor": Change("boot", "shim/shimx64.efi.signed", "shim/shimx64.efi", COMMON, first=VENDOR),
+    "selinux.packages": Change(CONF, "[selinux-policy-default, policycoreutils]", "[selinux-policy-mls]", COMMON),
+    "selinux.on": Change("boot", "on: [security=selinux]", "on: [security=selinux, selinux=1]", COMMON),
+    "selinux.off": Change(NOTHING, "off: []", "off: [selinux=0]", COMMON),
     "sudo_group": Change(CONF, "sudoGroup: sudo", "sudoGroup: wheel", COMMON),
     "leftovers": Change(f"{PACKAGES} {CONF}", "  - root/.rnd", "  - root/.cache\n  - root/.rnd", COMMON),
     "first_boot.when": Change(CONF, "usr/sbin/sshd ", "usr/sbin/ssh ", CONFIG),
     "first_boot.path": Change(CONF, "10-when-missing", "20-when-missing", CONFIG),
     "first_boot.content": Change(CONF, "ed25519", "ecdsa", CONFIG),
     "purl_namespace": Change("sbom", "sudoGroup: sudo", "purlNamespace: other\nsudoGroup: sudo", COMMON),
-    "tools.packages": Change("image-tools", "  - zstd", "  - zstd\n  - tmux", TOOLS),
+    "tools.packages": Change("image-tools", "  - zstd\n# Those", "  - zstd\n  - tmux\n# Those", TOOLS),
+    "tools.format_packages": Change("format-tools", "  - pigz", "  - tmux\n  - pigz", TOOLS),
     "tools.packages in another order": Change(
         NOTHING, "packages:\n", "packages:\n  - zstd\n", TOOLS, also=(("images\n  - zstd\n", "images\n"),)
     ),
@@ -479,15 +616,22 @@ RPM_ROWS = {
     "environment": Change(f"{RPM_PACKAGES} {CONF} initrd", 'OFFLINE: "1"', 'OFFLINE: "0"', AZURE),
     "seed": Change(f"{CONF} boot sbom disk", lock=lambda k: replace(k, seed="11111111-2222-5333-8444-555555555555")),
     "source_date_epoch": Change(
-        f"{RPM_PACKAGES} {CONF} initrd boot sbom disk",
+        f"{RPM_PACKAGES} {CONF} initrd boot enrolment sbom disk pack:tar",
         lock=lambda k: replace(k, source_date_epoch=k.source_date_epoch + 86400),
     ),
     "url": Change(NOTHING, lock=repository(url="https://elsewhere.invalid")),
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def keys_of_templates(keys: KeyFolder) -> None:
+    Workplace.keys = keys
+
+
 class Workplace:
     """A family's made-up packages, the plan of the template above, and a store that has all its results."""
+
+    keys: ClassVar[KeyFolder]
 
     def __init__(self, root: Path, family: str) -> None:
         self.root = root
@@ -504,6 +648,7 @@ class Workplace:
             text = text.replace("os: debian, dist: debian13", "os: azure-linux, dist: azl3").replace(
                 "linux-image-amd64", "kernel"
             )
+        shutil.copytree(self.keys.path, folder / "keys")
         for name, content in FILES.items():
             path = folder / "files" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -561,13 +706,23 @@ def check(family: str, before: Plan, after: Plan, steps: str, built: tuple[Store
     old = {step.name: step for step in before}
     own = {step.name for step in after if step.name not in old or work_of(step) != work_of(old[step.name])}
     assert own == set(steps.split())
-    expected = own.union(*(AFTER[family][name] for name in own))
-    assert {step.name for step in after if step.id != old[step.name].id} == expected
+    follow = AFTER[family] if {step.name for step in after} == set(AFTER[family]) else following(after)
+    expected = own.union(*(follow[name] for name in own))
+    assert {step.name for step in after if step.name not in old or step.id != old[step.name].id} == expected
     verdicts = {f.name: f.verdict for f in forecast(after, *built)}
     assert {name for name, verdict in verdicts.items() if verdict != "reused"} == expected
     assert {name for name, verdict in verdicts.items() if verdict == "runs"} == {
-        name for name in expected if not any(name in AFTER[family][other] for other in expected)
+        name for name in expected if not any(name in follow[other] for other in expected)
     }
+
+
+def following(plan: Plan) -> dict[str, set[str]]:
+    """What starts from each step's result, directly or not."""
+    after: dict[str, set[str]] = {}
+    for step in reversed(plan.steps):
+        users = {other.name for other in plan if step.name in {i.step for i in other.step.inputs}}
+        after[step.name] = users.union(*(after[user] for user in users))
+    return after
 
 
 def check_row(place: Workplace, change: Change, folder: Path) -> None:
@@ -583,12 +738,7 @@ def check_row(place: Workplace, change: Change, folder: Path) -> None:
 def test_what_starts_from_what_is_what_the_rows_below_take_it_for(
     family: str, deb_place: Workplace, rpm_place: Workplace
 ) -> None:
-    after: dict[str, set[str]] = {}
-    plan = (deb_place if family == "deb" else rpm_place).base
-    for step in reversed(plan.steps):
-        users = {other.name for other in plan if step.name in {i.step for i in other.step.inputs}}
-        after[step.name] = users.union(*(after[user] for user in users))
-    assert after == AFTER[family]
+    assert following((deb_place if family == "deb" else rpm_place).base) == AFTER[family]
 
 
 @pytest.mark.parametrize("name", TEMPLATE_ROWS)
@@ -639,7 +789,12 @@ def test_another_version_of_the_sandbox_runs_every_step(
     assert {f.verdict for f in forecast(after, *deb_place.built)} == {"runs", "maybe"}
 
 
+GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
+LIVE_BOOT = ("make-live-boot",)
+INITRD_IMAGE = ("prepare-initrd-root", "write-initrd-image", "copy-kernel", "write-start-example")
+LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
+LABELLING = {"compute-labels", "configure-os", "write-disk", "write-root-filesystem", "pack-tar"}
 CODE = {
     "chroot/install_deb_packages.py": {"install-essential", "install-environment", "install-packages"},
     "chroot/install_rpm_packages.py": {"install-transaction"},
@@ -655,14 +810,49 @@ CODE = {
     "image/placed_files.py": {"configure-os"},
     "image/units.py": {"configure-os"},
     "image/projection.py": {"project-configuration"},
-    "image/initrd.py": {"make-initrd", "make-uki"},
-    "image/kernel.py": {"make-initrd", "make-uki"},
+    "image/initrd.py": {"make-initrd", *LOADERS, *LIVE_BOOT},
+    "image/kernel.py": {"make-initrd", *LOADERS, *LIVE_BOOT, *INITRD_IMAGE, *LABELLING},
+    "image/selinux.py": LABELLING,
+    "formats/file_contexts.py": LABELLING,
     "image/uki.py": {"make-uki"},
     "image/ukify.py": {"make-uki"},
-    "image/boot_files.py": {"make-uki", "write-disk"},
+    "image/boot_files.py": {*LOADERS, *LIVE_BOOT, "write-squashfs", "sign-boot", "write-disk", "write-iso"},
+    "image/bios_boot.py": {"write-disk"},
+    "image/loader_systemd.py": {"make-uki", "make-entries", *GRUB_EFI},
+    "image/loader_entries.py": {"make-entries"},
+    "image/loader_grub_efi.py": set(GRUB_EFI),
+    "image/loader_grub_bios.py": {"make-grub-bios", "place-boot-files"},
+    "image/grub_program.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
+    "image/grub_config.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
+    "image/kernel_files.py": {"make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
+    "image/sign_boot.py": {"sign-boot"},
+    "image/enrolment.py": {"make-enrolment"},
+    "signing/authenticode.py": {"sign-boot"},
+    "formats/uefi_keys.py": {"make-enrolment", "sign-boot"},
     "image/pe.py": {"make-uki"},
-    "image/ext4.py": {"write-disk"},
-    "image/fat.py": {"write-disk"},
+    "image/pack_job.py": {"compress", "pack-disk", "pack-tar"},
+    "image/pack_compress.py": {"compress"},
+    "image/pack_tar.py": {"pack-tar"},
+    "image/tar_labels.py": {"pack-tar"},
+    "image/pack_disk.py": {"pack-disk"},
+    "image/format_vhd.py": {"pack-disk"},
+    "image/format_vhdx.py": {"pack-disk"},
+    "image/format_vmdk.py": {"pack-disk"},
+    "image/format_vdi.py": {"pack-disk"},
+    "image/block_map.py": {"write-block-map"},
+    "formats/needed_space.py": {"write-block-map"},
+    "image/ext4.py": {"write-disk", "write-root-filesystem"},
+    "image/write_packed.py": {"write-root-filesystem"},
+    "image/root_filesystem.py": {"write-root-filesystem"},
+    "image/root_files.py": {"write-root-filesystem", "format-verity", "make-uki", "write-disk"},
+    "image/verity.py": {"format-verity"},
+    "image/fat.py": {"write-disk", "write-iso"},
+    "image/live_boot.py": {"make-live-boot"},
+    "image/live_menu.py": {"make-live-boot"},
+    "image/medium.py": {"make-live-boot", "write-squashfs", "write-iso"},
+    "image/medium_digest.py": {"write-iso"},
+    "image/attributes.py": {"write-squashfs", *INITRD_IMAGE},
+    "image/initrd_image.py": set(INITRD_IMAGE),
     "report/spdx.py": {"read-licences", "write-bill"},
     "report/cyclonedx.py": {"read-licences", "write-bill"},
     "ospackage/deb/copyright.py": {"read-licences", "write-bill"},
@@ -677,6 +867,7 @@ CODE = {
     "chroot/helper/inside/init.py": {"sandbox"},
     "chroot/helper/inside/unpack.py": {"sandbox"},
     "chroot/helper/inside/files.py": {"sandbox"},
+    "chroot/helper/inside/cpio.py": {"sandbox"},
 }
 
 
@@ -692,7 +883,8 @@ def test_no_module_that_a_step_runs_is_without_a_watch() -> None:
     modules = {p for folder in ("chroot", "image") for p in (PACKAGE / folder).rglob("*.py") if p.name != "__init__.py"}
     assert {str(path.relative_to(PACKAGE)) for path in modules - watched} == {
         *("chroot/doctor_store.py", "chroot/self_test.py"),
-        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py"),
+        *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py", "image/state.py", "image/unpack_disk.py"),
+        "image/label_files.py",  # for writers of other root filesystems
     }
 
 
@@ -708,9 +900,10 @@ def test_every_key_of_the_language_has_a_row() -> None:
     rows = {name.split()[0] for name in TEMPLATE_ROWS}
     # Another target is another plan; the rest is refused with any other value than the one it has when left out.
     elsewhere = {"target.os", "target.dist", "target.arch", "target.imageType"}
+    elsewhere.add("systemConfig.live.title")  # in test_honest_ids_of_kinds.py
     refused = {
         *("sbomPackageMetadata", "packageRepositories[].insecureSkipVerify", "systemConfig.kernel.packages"),
-        *(key for key in keys if key.startswith(("systemConfig.immutability", "systemConfig.fde"))),
+        *(key for key in keys if key.startswith(("systemConfig.immutability.secure", "systemConfig.fde"))),
     }
     assert keys - rows - elsewhere - refused == set()
 
@@ -720,13 +913,21 @@ def _holds_sections(shape: Shape) -> bool:
 
 
 def test_every_field_of_the_distributions_data_has_a_row() -> None:
-    sections_of = {"initrd": InitrdData, "boot": BootData, "first_boot": FirstBootFile}
-    fields = {f.name for f in dataclasses.fields(Distribution)} - set(sections_of)
+    sections_of = {
+        "initrd": InitrdData,
+        "initrd.read_only_root": ReadOnlyRootData,
+        "boot": BootData,
+        "first_boot": FirstBootFile,
+        "selinux": SelinuxData,
+    }
+    fields = {f.name for f in dataclasses.fields(Distribution)}
     fields |= {f"{name}.{f.name}" for name, kind in sections_of.items() for f in dataclasses.fields(kind)}
+    fields -= set(sections_of)
     # Of another distribution, architecture or family nothing is reused. Repositories have rows of their own.
-    fields -= {"os", "dist", "arch", "family", "package_arch", "repositories"}
-    fields |= {"repositories.url", "tools.packages"}
-    assert {f.name for f in dataclasses.fields(ImageTools)} == {"os", "dist", "packages"}
+    # So has what is about live systems, in test_honest_ids_of_kinds.py.
+    fields -= {"os", "dist", "arch", "family", "package_arch", "repositories", "live"}
+    fields |= {"repositories.url", "tools.packages", "tools.format_packages"}
+    assert {f.name for f in dataclasses.fields(ImageTools)} == {"os", "dist", "packages", "format_packages"}
     assert fields <= {name.split()[0] for name in DATA_ROWS}
 
 
@@ -772,7 +973,7 @@ def test_a_pinned_essential_package_leaves_the_environment_as_it_was(deb_place: 
     assert after["chroot-environment"].id == deb_place.base["chroot-environment"].id
     assert after["image-tools"].id == deb_place.base["image-tools"].id
     assert {f.name for f in forecast(after, *deb_place.built) if f.verdict == "reused"} == {
-        *("image-tools", "chroot-essential", "chroot-environment"),
+        *("image-tools", "format-tools", "chroot-essential", "chroot-environment", "enrolment"),
     }
 
 

@@ -166,8 +166,8 @@ def with_archive(
     )
     index = ToolsIndex.of("debian", "debian13", "x86_64", (repository,), (one,))
     archive = write_tools_archive(tmp_path / "tools.tar", index, {digest: tmp_path / digest})
-    repositories, packages = archive.locked({named: named}, "deb")
-    lock = Lock("os", "dist", "x86_64", "seed", 0, repositories, {TOOLS: packages})
+    packages = archive.locked(TOOLS, {named: named})
+    lock = Lock("os", "dist", "x86_64", "seed", 0, archive.repositories("deb"), {TOOLS: packages})
     sources = {TOOLS: archive_source("deb")}
     cache = PackageCache(tmp_path / "packages")
     found = LockedPackages(lock, sources, cache, transport, silent, 2, lambda: archive)

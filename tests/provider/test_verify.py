@@ -50,7 +50,7 @@ def plan() -> Plan:
 
 
 def side(tmp_path: Path, **results: Result) -> Side:
-    return Side(results, tmp_path / "image.raw", tmp_path)
+    return Side(results, {"image": tmp_path / "image.raw"}, tmp_path)
 
 
 def test_only_the_step_whose_inputs_were_equal_is_named_with_file_and_reason(
@@ -91,8 +91,8 @@ def test_each_of_several_beginnings_is_named(plan: Plan, sandbox: Sandbox, layer
 def test_folder_of_the_build_in_a_file_is_named_as_the_reason(
     plan: Plan, sandbox: Sandbox, layer: Layer, tmp_path: Path
 ) -> None:
-    one = Side({"first": layer("a", [WriteFile("/etc/where", b"/srv/one/tmp\n")])}, tmp_path, Path("/srv/one"))
-    other = Side({"first": layer("b", [WriteFile("/etc/where", b"/srv/other/tmp\n")])}, tmp_path, Path("/srv/other"))
+    one = Side({"first": layer("a", [WriteFile("/etc/where", b"/srv/one/tmp\n")])}, {}, Path("/srv/one"))
+    other = Side({"first": layer("b", [WriteFile("/etc/where", b"/srv/other/tmp\n")])}, {}, Path("/srv/other"))
     (step,) = differing(plan, one, other, sandbox)
     (file,) = step.files
     assert file.reason == "it holds the folder of the build, /srv/one"

@@ -306,7 +306,7 @@ CASES = {
     "a boot file's time": Case(at_name(b"LOADER~1CON", 22), {("boot", LOADER, "mtime")}),
     "a boot file's time of making": Case(at_name(b"LOADER~1CON", 14), {("partition", "partition 1 (esp)", "bytes")}),
     "a boot file that is hidden": Case(at_name(b"LOADER~1CON", 11), {("partition", "partition 1 (esp)", "bytes")}),
-    "a SELinux label": Case(in_root("ea_set tool security.selinux bin_t"), file("/tool", "attribute")),
+    "a SELinux label": Case(in_root("ea_set tool security.selinux bin_t"), file("/tool", "label")),
     "a capability's value": Case(with_capability, file("/tool", "capability")),
     "a long link's target": Case(
         in_bytes(b"the-end-of-the-link", b"the-End-of-the-link"), file("/long-link", "target")
@@ -371,10 +371,12 @@ def test_equal_images_have_no_difference(original: Path, copy: Path) -> None:
 
 def test_values_are_told_in_words_of_the_tools_that_people_know(original: Path, copy: Path) -> None:
     in_root("sif plain mode 0100600", "ea_rm tool security.capability", "sif device block[0] 0x105")(copy)
+    in_root('ea_set plain security.selinux "u:r:t:s0\\000"', "ea_set device security.selinux u:r:t:s0")(copy)
     in_bytes(b"root=UUID=1 quiet", b"root=UUID=2 quiet")(copy)
     told = {(d.kind, d.a, d.b) for d in compare(original, copy).differences}
     assert ("mode", "0644", "0600") in told
     assert ("capability", "cap_net_raw=ep", None) in told
+    assert {("label", None, "u:r:t:s0"), ("label", None, "u:r:t:s0 (without the last byte)")} <= told
     assert ("device", "character device 1:3", "character device 1:5") in told
     command_line = next(d for d in compare(original, copy).differences if d.kind == "command-line")
     assert (command_line.area, command_line.a, command_line.b) == (

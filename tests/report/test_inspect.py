@@ -22,6 +22,7 @@ from os_image_composer.report.inspect import extract_sboms, inspect_image
 from os_image_composer.report.text import image_lines
 from os_image_composer.report.value import image_value
 from support.small_images import MIB, made
+from support.virtual_disks import qcow2, vdi
 
 from .conftest import CMDLINE
 
@@ -88,7 +89,9 @@ def test_formats_say_the_same(image: Path, form: str, capsys: pytest.CaptureFixt
     [
         (b"", "no-image"),
         (b"some text\n" * 1000, "no-image"),
-        (b"QFI\xfb" + bytes(5000), "wrapped-image"),
+        (qcow2(1 << 20), "wrapped-image"),
+        (vdi(1 << 20), "wrapped-image"),
+        (b"QFI\xfb" + bytes(5000), "damaged-image"),
         (b"\x28\xb5\x2f\xfd" + bytes(5000), "wrapped-image"),
     ],
 )
@@ -98,6 +101,8 @@ def test_what_is_no_raw_image_is_said(content: bytes, reference: str, tmp_path: 
     with pytest.raises(ImageError) as caught:
         inspect_image(path)
     assert caught.value.reference == reference
+    if reference == "wrapped-image":
+        assert caught.value.hint == f"make a raw one of it: os-image-composer convert {path} --to raw"
 
 
 def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:

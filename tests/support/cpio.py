@@ -22,6 +22,8 @@ class Member:
     gid: int
     mtime: int
     device: tuple[int, int]
+    links: int
+    content: bytes
 
 
 def members(initrd: Path) -> list[list[Member]]:
@@ -43,14 +45,15 @@ def _members(data: bytes) -> Iterator[tuple[Member, int]]:
     while True:
         head = data[offset : offset + _HEADER]
         assert head.startswith(b"070701"), head[:16]
-        inode, mode, uid, gid, _, mtime, size, major, minor, _, _, length, _ = (
+        inode, mode, uid, gid, links, mtime, size, major, minor, _, _, length, _ = (
             int(head[6 + 8 * i : 14 + 8 * i], 16) for i in range(13)
         )
         name = data[offset + _HEADER : offset + _HEADER + length - 1].decode()
-        offset = _four(_four(offset + _HEADER + length) + size)
+        start = _four(offset + _HEADER + length)
+        offset = _four(start + size)
         if name == "TRAILER!!!":
             return
-        yield Member(name, inode, mode, uid, gid, mtime, (major, minor)), offset
+        yield Member(name, inode, mode, uid, gid, mtime, (major, minor), links, data[start : start + size]), offset
 
 
 def _four(offset: int) -> int:

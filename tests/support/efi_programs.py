@@ -28,6 +28,7 @@ def efi_program(
         body += padded
         address += -(-len(data) // align) * align
     optional = bytearray(struct.pack("<H30xI20xI", 0x20B, align, address).ljust(optional_size, b"\0"))
+    struct.pack_into("<I", optional, 60, offset)  # SizeOfHeaders
     struct.pack_into("<I", optional, 108, 16)
     table = b""
     if certificate:

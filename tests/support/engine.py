@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,8 @@ from os_image_composer.build.plan import Plan
 from os_image_composer.build.shelf import Shelf
 from os_image_composer.build.step import Kind, Work
 from os_image_composer.build.store import Store, Trees
+
+NAMES = {"disk": "image.raw"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Bench:
     stopped: bool = False
     trees: Trees = field(default_factory=PlainTrees)
     services: Any = None
+    names: Mapping[str, str] = field(default_factory=lambda: NAMES)  # of the files of artifacts, by step
 
     @property
     def store(self) -> Store:
@@ -104,7 +107,7 @@ class Bench:
         return result.content
 
     def shelf(self, staging: Path) -> Shelf:
-        return Shelf(self.root / "published.json", staging, self.root / "out" / "image.raw")
+        return Shelf(self.root / "published.json", staging, self.root / "out", self.names)
 
     def build(self, plan: Plan, wanted: Sequence[str] = ()) -> Outcome:
         """Build and publish; `ran` then lists the steps that ran, in the order in which they started. `wanted` are
@@ -116,9 +119,10 @@ class Bench:
         (self.root / "out").mkdir(exist_ok=True)
         shelf = self.shelf(staging)
         outcome = self.execution(plan, staging, wanted).run()
-        if outcome.image == shelf.staged:
-            outcome.image.replace(shelf.wanted)
-            shelf.note(shelf.wanted, outcome.final.digest)
+        for step in plan.goals:
+            if outcome.files.get(step) == shelf.staged(step):
+                outcome.files[step].replace(shelf.wanted(step))
+                shelf.note(shelf.wanted(step), outcome.results[step].digest)
         return outcome
 
     def execution(self, plan: Plan, staging: Path, wanted: Sequence[str] = ()) -> Execution[Any]:

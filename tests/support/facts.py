@@ -1,27 +1,22 @@
 """A template that asks for everything a system can be told, and what the booted system says of each.
 
-The image brings a unit of its own that answers on the second serial port, so this works with every systemd; the
-answers have the form of the product's own report. Used for every distribution that can be built.
+The image brings a unit of its own that answers (own_report), so this works with every systemd. Used for every
+distribution that can be built.
 """
 
 from __future__ import annotations
 
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from os_image_composer.boot.machine import Machine
-from os_image_composer.boot.qemu import run_guest
-from os_image_composer.boot.report import Answer, Probe, read_answer
-from os_image_composer.build.clock import SystemClock
+from os_image_composer.boot.report import Answer, Probe
 from os_image_composer.config.spec import Interface, Route
 from os_image_composer.image.network import netplan_file
+from support.own_report import UNIT, hear, report_script
 
 PASSWORD = "correct horse battery"
 NAME = "facts"
-PORT = "/dev/ttyS1"
-END = "end"
 # Beside the system's own network: netplan's program must accept the file that would be written for it.
 NETPLAN_ROOT = "/usr/share/facts"
 PACKAGES = ("console-setup", "iproute2", "locales", "netplan.io", "openssh-server", "sudo", "tzdata")
@@ -94,8 +89,8 @@ def write_facts_template(
     folder.mkdir(parents=True, exist_ok=True)
     key = folder / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", str(key)], check=True)
-    (folder / "facts.sh").write_text(_script())
-    (folder / "facts.service").write_text(_UNIT)
+    (folder / "facts.sh").write_text(report_script(PROBES))
+    (folder / "facts.service").write_text(UNIT.format(program="/usr/local/sbin/facts"))
     (folder / "dummy.netdev").write_text("[NetDev]\nName=dummy0\nKind=dummy\n")
     (folder / "netplan.yaml").write_text(netplan_file((STATIC,)).text)
     (folder / "text").write_text("text\n")
@@ -121,45 +116,8 @@ def write_facts_template(
 
 def boot_facts(image: Path, backend: str, seconds: float) -> Facts:
     """Boot `image` and hear it out: until its unit has said all, or for so many seconds."""
-    clock, answers = SystemClock(), dict[str, Answer]()
-    with run_guest(image, Machine(), clock) as guest:
-        end, on = clock.elapsed() + seconds, True
-        while END not in answers and on and clock.elapsed() < end:
-            on = guest.status() is None  # looked at first: what it said last is read after it has gone
-            guest.console.pump()
-            for line in guest.report.pump():
-                answer = read_answer(line)
-                if answer is not None:
-                    answers[answer.name] = answer
-            time.sleep(0.5)
-        console = guest.console.lines
-    assert END in answers, "\n".join(["the system did not say all of it", *answers, *console[-40:]])
-    return Facts(backend, answers)
+    return Facts(backend, hear(image, seconds))
 
-
-def _script() -> str:
-    lines = [
-        "#!/bin/sh",
-        f'say() {{ printf \'\\n{{"report":"%s","status":%d,"output":"%s"}}\\n\' "$@" >{PORT}; }}',
-        'ask() { out=$(sh -c "$2" 2>&1 </dev/null); rc=$?; say "$1" $rc "$(printf %s "$out" | base64 -w0)"; }',
-        *("ask {} '{}'".format(probe.name, probe.command.replace("'", "'\\''")) for probe in PROBES),
-        # Twice: a port that is closed can lose its last characters, and the next line's first one ends the line before.
-        *[f"say {END} 0 ''"] * 2,
-        "systemctl --no-block poweroff",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-_UNIT = """\
-[Unit]
-Description=Say on the second serial port what this system is
-[Service]
-Type=simple
-ExecStart=/usr/local/sbin/facts
-StandardOutput=null
-[Install]
-WantedBy=multi-user.target
-"""
 
 _TEMPLATE = """\
 image: {{name: facts, version: "1.0"}}
@@ -168,6 +126,8 @@ systemConfig:
   name: {backend}
   hostname: edge-01.example.org
   timezone: Europe/Berlin
+  # Some of what is asked for is told by files that the image writes below /usr.
+  immutability: {{enabled: false}}
   locale: de_DE.UTF-8
   keyboard: {{layout: de, variant: nodeadkeys}}
   packages: [{packages}]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import stat
 import struct
 import tarfile
 import tempfile
@@ -20,9 +21,14 @@ from os_image_composer.config.sizes import format_size, parse_size
 from os_image_composer.config.template import ImageTemplate
 from os_image_composer.config.yaml_source import parse_yaml
 from os_image_composer.errors import ComposerError
+from os_image_composer.formats.file_contexts import FileContexts
+from os_image_composer.formats.iso9660 import read_medium
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.pe import content, parse_pe, room_of
-from os_image_composer.formats.pkcs7 import signer_names
+from os_image_composer.formats.signed_data import parse_signed_data
+from os_image_composer.formats.uefi_keys import read_signature_lists, read_signed_update
+from os_image_composer.formats.verity import check_tree
+from os_image_composer.formats.virtual_disk import recognise
 from os_image_composer.formats.volumes import identify, open_filesystem
 from os_image_composer.formats.window import FormatError, Window
 from os_image_composer.ospackage.bundle import unpack_bundle, write_bundle
@@ -49,11 +55,20 @@ from os_image_composer.ospackage.rpm.package import read_package
 from os_image_composer.ospackage.rpm.payload import open_payload_tar, packaged_files
 from os_image_composer.ospackage.rpm.repomd import parse_repomd
 from os_image_composer.ospackage.tools_index import ToolsIndex, dump_index, parse_index
+from os_image_composer.report.file_signatures import read_manifest
+from os_image_composer.report.program_signatures import program_signatures
+from os_image_composer.signing.authenticode import signed_program
+from os_image_composer.signing.cms import signed_content
+from os_image_composer.signing.enrolment import enrolment
+from os_image_composer.signing.verifying import SignatureError, signer_of
+from support import small_medium
+from support.boot_keys import KeyFolder
 from support.deb_repository import NOW, DebRepository, SigningKey, deb
 from support.efi_programs import efi_program
 from support.rpm_database import blob, write_database
 from support.rpm_package import rpm
 from support.rpm_repository import RpmRepository
+from support.virtual_disks import qcow2, vdi, vhd, vhdx_tables, vmdk
 
 ROOT = Path(__file__).parents[2]
 
@@ -131,6 +146,15 @@ def targets(work: Workplace) -> dict[str, Target]:
             while stream.read(1 << 20):
                 pass
 
+    def labels(data: bytes) -> None:
+        rules, _, aliases = data.partition(b"\0")
+        with contextlib.suppress(FormatError):
+            contexts = FileContexts({"": rules, ".subs_dist": aliases})
+            for path in (b"/", b"/usr/lib/x.so.1.2", b"/a/b/..../c d/\xff", b"/a" + b"." * 200 + b"/"):
+                for kind in (stat.S_IFREG, stat.S_IFDIR):
+                    label = contexts.label(path, kind)
+                    assert label is None or label.count(b":") >= 2
+
     def members(data: bytes) -> None:
         # As chroot/helper/inside/unpack.py reads a tar; it is a program, so its list stands here again.
         with (
@@ -191,13 +215,45 @@ def targets(work: Workplace) -> dict[str, Target]:
             for section in image.sections:
                 content(image, file, section.name)
                 room_of(image, section.name)
-            for certificate in image.certificates:
-                signer_names(certificate)
+            for found in program_signatures(image, file):
+                assert (found.certificate is None) == (found.fault is not None)
+
+    def signatures(data: bytes) -> None:
+        with contextlib.suppress(FormatError):
+            signed = parse_signed_data(data)
+            for signer in signed.signers:
+                with contextlib.suppress(SignatureError):
+                    signer_of(signed, signer, signed.content, hashlib.sha256(b"signed").digest())
+
+    def uefi_keys(data: bytes) -> None:
+        for reader in (read_signature_lists, read_signed_update):
+            with contextlib.suppress(FormatError):
+                reader(data)
+
+    def verity(data: bytes) -> None:
+        with contextlib.suppress(FormatError):
+            check_tree(Window.of(bytes(4096)), Window.of(data), hashlib.sha256(b"root").digest())
+
+    def manifest(data: bytes) -> None:
+        with contextlib.suppress(ValueError):
+            found = read_manifest(work.file("a.manifest.json", data))
+            assert all("/" not in name for name in found.files)
+
+    def medium(data: bytes) -> None:
+        with contextlib.suppress(FormatError):
+            read_medium(Window.of(small_medium.disk(data)))
 
     def volume(data: bytes) -> None:
         for reader in (read_partition_table, identify, open_filesystem):
             with contextlib.suppress(FormatError):
                 reader(Window.of(data))
+
+    def virtual_disk(data: bytes) -> None:
+        # Alone, and as the tables of a vhdx, which stand far behind its beginning.
+        for file in (data, b"vhdxfile".ljust(192 << 10, b"\0") + data.ljust(128 << 10, b"\0")):
+            with contextlib.suppress(FormatError):
+                found = recognise(Window.of(file))
+                assert found is None or found.size > 0
 
     def size(data: bytes) -> None:
         try:
@@ -206,6 +262,10 @@ def targets(work: Workplace) -> dict[str, Target]:
             return
         assert parse_size(format_size(value)) == value
 
+    keys = KeyFolder.made(Path(tempfile.mkdtemp(dir=work.path)))
+    program = efi_program({".linux": b"1", ".cmdline": b"2"})
+    updates = enrolment(keys.platform(), 1_700_000_000)
+    detached = signed_content("1.2.840.113549.1.7.1", hashlib.sha256(b"signed").digest(), keys.signer())
     repository = DebRepository(work.path / "mirror", key=work.key)
     repository.add(deb("hello", depends="a (>= 1) | b:any, c", provides="x (= 1)", essential="yes"), deb("c")).write()
     rpms = RpmRepository(work.path / "rpms", key=work.key)
@@ -227,14 +287,18 @@ def targets(work: Workplace) -> dict[str, Target]:
         "credentials": Target(credentials, (b'# x\nmachine a.example:1 login b password "c d"\n',), 512),
         "inrelease": Target(inrelease, (signed,), 8192),
         "keyring": Target(keyring, (bytes(work.key.certificate), str(work.key.certificate).encode())),
+        "labels": Target(labels, (_RULES,), 1024),
         "lock": Target(lock, (_lock(),), 8192),
+        "manifest": Target(manifest, (_MANIFEST,), 1024),
+        "medium": Target(medium, (small_medium.medium(), small_medium.medium("A", b"SHA-256 0 1")), 8192),
         "members": Target(members, (_tar(tarfile.PAX_FORMAT), _tar(tarfile.GNU_FORMAT)), 16384),
         "packages": Target(packages, (repository.index_text(),)),
         "paragraph": Target(paragraph, (b"A: b\nC: d\n e\n\n# x\nF: g\n",), 1024),
-        "pe": Target(pe, (efi_program({".linux": b"1", ".cmdline": b"2"}, certificate=b"0\0"),), 4096),
+        "pe": Target(pe, (program, signed_program(program, keys.signer(), "a")), 4096),
         "relations": Target(relations, (b"a (>= 1:2~3-4) | b:any, c (<< 5), d",), 256),
         "release": Target(release, (plain,)),
         "settings": Target(settings, (b"workers: 3\nmirrors: {a: [http://b]}\nnetwork:\n  timeout: 3\n",), 2048),
+        "signatures": Target(signatures, (detached,), 4096),
         "size": Target(size, (b"4GiB", b"512 MB", b"1048576"), 64),
         "sources": Target(
             sources,
@@ -245,10 +309,20 @@ def targets(work: Workplace) -> dict[str, Target]:
             1024,
         ),
         "template": Target(template, (sample, b"a: &x [1, 2]\nb: {c: *x}\n"), 4096),
+        "virtual-disk": Target(
+            virtual_disk,
+            (qcow2(1 << 30), vmdk(1 << 30), vdi(1 << 30), vhd(1 << 30, kind=3), vhd(512, kind=2), vhdx_tables()),
+            4096,
+        ),
         "volume": Target(volume, (_volume(),), 4096),
         "tools": Target(tools, (_tools(),)),
+        "uefi-keys": Target(uefi_keys, (updates["db.esl"], updates["db.auth"]), 4096),
+        "verity": Target(verity, (_verity(),), 12288),
         "version": Target(version, (b"1:2.3~rc1-4+b1\n0:1.0", b"1\n1.0~"), 128),
     }
+
+
+_MANIFEST = b'{"artifacts": [{"file": "a", "sha256": "b"}], "blockMaps": [], "sboms": []}'
 
 
 def harmless(target: Target, data: bytes) -> None:
@@ -258,6 +332,18 @@ def harmless(target: Target, data: bytes) -> None:
     except ComposerError as error:
         assert error.reference
         assert error.exit_code in (1, 2)
+
+
+_RULES = (
+    rb"""# rules, then aliases
+/.*             u:object_r:default_t:s0
+/usr/(.*/)?lib/.+\.so(\.[^/]*)*  --  u:object_r:lib_t:s0:c0.c3
+/(a|usr)/[[:alpha:]]{1,3}(/.*)?	-d	u:object_r:one_t:s0
+/a/b\.c?/.*     <<none>>
+/usr/lib/x\.so  --  u:object_r:exact_t:s0
+"""
+    b"\0# alias\n/a /usr\n/lib /usr/lib\n"
+)
 
 
 def _lock() -> bytes:
@@ -299,6 +385,12 @@ def _tar(form: int) -> bytes:
             entry.pax_headers = {"SCHILY.xattr.user.x": "1", "mtime": "1.5"} if form == tarfile.PAX_FORMAT else {}
             tar.addfile(entry, io.BytesIO(b"12345"))
     return buffer.getvalue()
+
+
+def _verity() -> bytes:
+    """The superblock of one block of data, which is too much for the data of the target."""
+    head = struct.pack("<8sII16s32sIIQH6x", b"verity\0\0", 1, 1, bytes(16), b"sha256", 1024, 1024, 4, 32)
+    return head.ljust(4096, b"\0")
 
 
 def _volume() -> bytes:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.build.events import silent
-from os_image_composer.config.distribution_data import default_template_path, load_distribution
+from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.settings import Settings
 from os_image_composer.config.spec import Target
@@ -56,11 +56,12 @@ class LookAlike:
 
 @contextmanager
 def elxr_look_alike(folder: Path, settings: Settings, more: Sequence[str] = ()) -> Iterator[LookAlike]:
-    """Serve one below `folder` with what the OS default template and the chroot environment need, and `more`."""
+    """Serve one below `folder` with what the OS default templates and the chroot environment need, and `more`."""
     data = settings.config_dir
-    default = load_image_spec(default_template_path(data, TARGET), data)
+    targets = [target for target in known_targets(data) if (target.os, target.dist) == (TARGET.os, TARGET.dist)]
+    groups = [g for t in targets for g in load_image_spec(default_template_path(data, t), data).package_groups]
     own = load_distribution(TARGET.os, TARGET.dist, TARGET.arch, data)
-    names = [*(name for group in default.package_groups for name in group.packages), *own.chroot_packages, *more]
+    names = [*(name for group in groups for name in group.packages), *own.chroot_packages, *more]
     key = SigningKey("eLxr 12 look-alike, not the vendor's")
     repository = DebRepository(
         folder / "repository",

@@ -56,7 +56,9 @@ def planned(archive: SmallArchive, template: Path, data: Path | None = None, cha
 def filled(plan: Plan, root: Path) -> tuple[Store, Shelf]:
     """A store in which every step of `plan` has a result, each of another content."""
     store = Store(root / "store", PlainTrees(), 0, root / "store" / "tmp")
-    shelf = Shelf(root / "published.json", root, root / "image.raw")
+    names = {s.name: s.name.replace(":", "-") for s in plan if s.step.action.result is Kind.ARTIFACT}
+    shelf = Shelf(root / "published.json", root, root / "published", names)
+    shelf.output.mkdir(parents=True, exist_ok=True)
     digests: dict[str, str] = {}
     for planned_step in plan:
         step = planned_step.step
@@ -64,10 +66,11 @@ def filled(plan: Plan, root: Path) -> tuple[Store, Shelf]:
         key = content_key(step, inputs, plan.engine)
         about = {"step": step.name, "inputs": [[i.role, d] for i, d in zip(step.inputs, inputs, strict=True)]}
         if step.action.result is Kind.ARTIFACT:
-            shelf.wanted.write_text(planned_step.id)
-            digest = sha256_file(shelf.wanted)
+            published = shelf.wanted(step.name)
+            published.write_text(planned_step.id)
+            digest = sha256_file(published)
             result = store.remember(key, digest, len(planned_step.id), about)
-            shelf.note(shelf.wanted, digest)
+            shelf.note(published, digest)
         else:
             with store.workspace(step.action.result) as workspace:
                 (workspace.output / "text").write_text(planned_step.id)

@@ -83,7 +83,8 @@ class SmallData:
         repository: Any = self.repository
         repository.add(*packages, *(self._plain(name) for name in sorted(self._names() - own)))
         tools = load_image_tools(DATA)
-        missing = set(tools.packages) - {name_of(package) for package in self.tools.packages}
+        wanted = {*tools.packages, *tools.format_packages}
+        missing = wanted - {name_of(package) for package in self.tools.packages}
         self.tools.packages += [deb(name, arch=self.tools.arch) for name in sorted(missing)]
         if self.tools is not self.repository:
             self.tools.write()
@@ -141,7 +142,8 @@ class SmallData:
         groups = (group for path in templates for group in load_image_spec(path, DATA).package_groups)
         names = {name.partition("=")[0] for group in groups for name in group.packages}
         names |= set(load_distribution(target.os, target.dist, target.arch, DATA).chroot_packages)
-        own = {"base-files", "apt", *load_image_tools(DATA).packages} if self.family == "deb" else set()
+        tools = load_image_tools(DATA)
+        own = {"base-files", "apt", *tools.packages, *tools.format_packages} if self.family == "deb" else set()
         return names | own
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,11 +20,39 @@ class Accelerator(Enum):
     KVM = "kvm"
 
 
+class FirmwareKind(Enum):
+    UEFI = "uefi"
+    BIOS = "bios"
+
+
+class Media(Enum):
+    """What the image is to the machine."""
+
+    DISK = "disk"
+    CD = "cd"
+    USB = "usb"
+
+
+@dataclass(frozen=True)
+class SecureBoot:
+    """Secure boot with the keys that a build left in the folder `keys`, or with those of the firmware's vendor where
+    that is None."""
+
+    keys: Path | None
+
+
 @dataclass(frozen=True)
 class Machine:
-    """The virtual machine: `memory` in MiB; `firmware` None means the host's usual one."""
+    """The virtual machine: `memory` in MiB, None as much as the image needs, 1024 at least; `kind` None is the one that
+    the image is made for, `firmware` None the host's usual one of UEFI. That for a BIOS is QEMU's own, SeaBIOS. `media`
+    None is a CD for an ISO, a disk for others. `secure_boot` None is off. With `keeps_changes` the guest writes into
+    the image file itself, for who wants to see what a second start finds."""
 
     accelerator: Accelerator = Accelerator.TCG
-    memory: int = 1024
+    memory: int | None = None
     cpus: int = 2
     firmware: Firmware | None = None
+    kind: FirmwareKind | None = None
+    media: Media | None = None
+    secure_boot: SecureBoot | None = None
+    keeps_changes: bool = False

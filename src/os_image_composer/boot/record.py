@@ -17,12 +17,10 @@ from os_image_composer.build.canonical import sha256_file
 
 
 def verdict_file(image: Path) -> Path | None:
-    """Where the verdict of `image` goes: nowhere, unless a build of ours left its manifest beside it."""
-    return (
-        image.with_name(f"{image.stem}.verdict.json")
-        if image.with_name(f"{image.stem}.manifest.json").is_file()
-        else None
-    )
+    """Where the verdict of `image` goes: nowhere, unless a build of ours left its manifest beside it. Each format has a
+    verdict of its own."""
+    stem = image.stem if image.suffix == ".raw" else image.name
+    return image.with_name(f"{stem}.verdict.json") if image.with_name(f"{image.stem}.manifest.json").is_file() else None
 
 
 def record_verdict(image: Path, file: Path, verdict: Mapping[str, object], seconds: float) -> None:

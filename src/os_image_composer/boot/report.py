@@ -49,6 +49,11 @@ PROBES = (
     Probe("times", "systemctl show --property=FinishTimestampMonotonic"),
     Probe("analyze", "systemd-analyze time --no-pager"),
     Probe("kernel", "uname -r"),
+    # An EFI variable's first four bytes are its attributes (efivarfs).
+    Probe(
+        "secure-boot",
+        "tail -c 1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c | od -An -tu1",
+    ),
     Probe("os", ". /etc/os-release && printf '%s' \"$ID $VERSION_ID\""),
 )
 

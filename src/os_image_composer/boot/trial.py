@@ -36,7 +36,7 @@ def boot_image(
     `probes` are asked when the guest reports about itself; `heard` is called with every line of the console.
     Raises BootError when QEMU cannot be started; a boot that goes wrong is a verdict, no error."""
     with run_guest(image, machine or Machine(), clock, report_credentials(probes), heard, scratch) as guest:
-        watch = _Watch(guest, clock, limit)
+        watch = _Watch(guest, clock, limit, machine is not None and machine.secure_boot is not None)
         evidence = watch.until_known()
         status = guest.status()
         if status and not evidence.console:
@@ -51,7 +51,8 @@ def boot_image(
 class _Watch:
     """Looks at both ports until the verdict can be given."""
 
-    def __init__(self, guest: Guest, clock: Clock, limit: float) -> None:
+    def __init__(self, guest: Guest, clock: Clock, limit: float, secure_boot: bool = False) -> None:
+        self._secure_boot = secure_boot
         self._guest = guest
         self._clock = clock
         self._start = clock.elapsed()
@@ -73,6 +74,7 @@ class _Watch:
             powered_off=powered_off,
             ended_by=self._ended_by,
             prompted=self._prompt is not None,
+            secure_boot=self._secure_boot,
         )
 
     def _finished(self) -> bool:

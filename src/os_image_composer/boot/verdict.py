@@ -29,6 +29,7 @@ class Evidence:
     powered_off: bool
     ended_by: str  # why watching stopped, in words
     prompted: bool = False
+    secure_boot: bool = False  # the machine was started with it
 
     def answer(self, name: str) -> Answer | None:
         return next((a for a in self.answers if a.name == name), None)
@@ -38,7 +39,7 @@ class Evidence:
 class BootVerdict:
     """`reason` says in words why it passed or not. `default_target` and `target_reached` are None where the level
     cannot know them; `guest_seconds` is the guest's own figure, from its kernel's start to the end of the boot.
-    `lines` is the console."""
+    `secure_boot` is what the guest says of it, None where it said nothing. `lines` is the console."""
 
     level: Level
     passed: bool
@@ -51,6 +52,7 @@ class BootVerdict:
     kernel: str | None
     os: str | None
     powered_off: bool
+    secure_boot: bool | None
     answers: tuple[Answer, ...] = field(repr=False)
     lines: tuple[str, ...] = field(repr=False)
 
@@ -65,7 +67,10 @@ class BootVerdict:
 _FAILED = re.compile(r"^\[FAILED\] (?:Failed to (?:start|mount|listen on|activate) )?(.*)$")
 _UNIT = re.compile(r"([^\s/]+\.(?:service|socket|mount|automount|swap|target|device|path|timer|slice))(?:\s|$|[.…])")
 _PROMPT = re.compile(r"^\S+ login: ?$")
-_HANDED_OVER = re.compile(r"BdsDxe: starting Boot(?!.*Internal Shell)|EFI stub:|Linux version |Welcome to ")
+_HANDED_OVER = re.compile(
+    r"BdsDxe: starting Boot(?!.*Internal Shell)|Booting from (?:Hard Disk|DVD/CD|ROM)|EFI stub:|"
+    r"Linux version |Welcome to "
+)
 _DEAD = (
     (re.compile(r"Kernel panic - not syncing.*"), "the kernel panicked"),
     (re.compile(r"You are in (?:emergency|rescue) mode.*"), "the system stopped in emergency mode"),
@@ -77,8 +82,13 @@ _DEAD = (
     # Tried last: the firmware's own shell, where it is built in.
     (re.compile(r"BdsDxe: loading Boot.* \"EFI Internal Shell\""), "the firmware found nothing to boot"),
     (re.compile(r"BdsDxe: No bootable option or device was found.*"), "the firmware found nothing to boot"),
-    (re.compile(r".*: Access Denied"), "the firmware refused a signature"),
+    (re.compile(r"No bootable device\."), "the firmware found nothing to boot"),  # SeaBIOS
+    (re.compile(r".*: Access [Dd]enied"), "the firmware refused a signature"),
 )
+
+
+# Linux, drivers/firmware/efi/libstub/secureboot.c and arch/x86/kernel/setup.c.
+_SECURE = re.compile(r"EFI stub: UEFI Secure Boot is enabled|secureboot: Secure boot enabled")
 
 
 def at_prompt(rest: str) -> bool:
@@ -109,7 +119,10 @@ def judge(evidence: Evidence) -> BootVerdict:
     failed = failed_on_console(evidence.console)
     if evidence.prompted or any(at_prompt(line) for line in evidence.console):
         reason = _listing("a login prompt, but failed units", failed) if failed else "a login prompt, no failed unit"
-        return _verdict(evidence, Level.CONSOLE, not failed, reason, failed)
+        unsure = evidence.secure_boot and not _secure_boot(evidence)
+        if unsure:
+            reason += "; nothing says that secure boot is on"
+        return _verdict(evidence, Level.CONSOLE, not failed and not unsure, reason, failed)
     if any(_HANDED_OVER.search(line) for line in evidence.console):
         if any(dead_end(line) for line in evidence.console):
             return _verdict(evidence, Level.CONSOLE, False, evidence.ended_by, failed)
@@ -129,7 +142,10 @@ def _by_report(evidence: Evidence) -> BootVerdict:
         reason = f"the system is {state}, {target or 'its default target'} was not reached"
     else:
         reason = f"the system is {state}, {target or 'its default target'} reached, no failed unit"
-    passed = state == "running" and reached and not failed
+    without = evidence.secure_boot and not _secure_boot(evidence)
+    if without:
+        reason += "; secure boot is off"
+    passed = state == "running" and reached and not failed and not without
     return _verdict(evidence, Level.SELF_REPORT, passed, reason, failed, target, reached)
 
 
@@ -154,9 +170,19 @@ def _verdict(
         kernel=_text(evidence, "kernel") or None,
         os=_text(evidence, "os") or None,
         powered_off=evidence.powered_off,
+        secure_boot=_secure_boot(evidence),
         answers=evidence.answers,
         lines=evidence.console,
     )
+
+
+def _secure_boot(evidence: Evidence) -> bool | None:
+    """From the variable SecureBoot: 1 or 0; a guest without EFI has none (UEFI specification §3.3). Where there is no
+    report, from what the kernel says on the console."""
+    answer = evidence.answer("secure-boot")
+    if answer is not None:
+        return answer.output.strip() == "1"
+    return True if any(_SECURE.search(line) for line in evidence.console) else None
 
 
 def _guest_seconds(evidence: Evidence) -> float | None:

@@ -15,7 +15,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TextIO
 
@@ -51,18 +51,18 @@ class StepReport:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`final` is the plan's last result, `image` the file with its bytes; `wanted` are the other results that were
-    asked for, by step."""
+    """`results` are those of the plan's goals and of what was asked for beside them, by step; `files` are where the
+    bytes of those among them are that the store remembers by digest only."""
 
-    final: Result
-    image: Path
+    results: Mapping[str, Result]
+    files: Mapping[str, Path]
     steps: tuple[StepReport, ...]
-    wanted: Mapping[str, Result] = field(default_factory=dict)
 
 
 @dataclass
 class _Progress:
     results: dict[str, Result] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)  # of artifacts, by step
     reports: dict[str, StepReport] = field(default_factory=dict)
 
 
@@ -78,7 +78,7 @@ class Forecast:
 
 class Execution(Generic[S]):
     """One run of one plan. `stop` is called when the run is given up, to end programs that still run; `wanted` are
-    steps whose results are asked for beside the final one."""
+    steps whose results are asked for beside the plan's goals."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Execution(Generic[S]):
         self.reasons = explain(plan, store.last_plan(plan.name))
 
     def run(self) -> Outcome:
-        """Make the final step's result. Raises ComposerError of the first step that fails; finished steps stay."""
+        """Make what the plan is for. Raises ComposerError of the first step that fails; finished steps stay."""
         self.store.scratch.sweep()
         with _usual_umask():
             return self._run_all()
@@ -152,12 +152,12 @@ class Execution(Generic[S]):
     def _needed(self, progress: _Progress) -> list[PlannedStep]:
         """The steps to obtain, in plan order; results of all their other inputs go into `progress`."""
         needed: dict[str, PlannedStep] = {}
-        pending = [*(self.plan[name] for name in self.wanted), self.plan.final]
+        pending = [self.plan[name] for name in (*self.wanted, *self.plan.goals)]
         while pending:
             step = pending.pop()
             if step.name in needed or step.name in progress.results:
                 continue
-            found = self._known(step)
+            found = self._known(step, progress)
             if found is not None and self._sound(found):
                 progress.results[step.name] = found
                 self._report(progress, step, "reused", 0.0, "unchanged")
@@ -168,13 +168,20 @@ class Execution(Generic[S]):
             pending += [self.plan[i.step] for i in step.step.inputs]
         return [s for s in self.plan if s.name in needed]
 
-    def _known(self, step: PlannedStep) -> Result | None:
+    def _known(self, step: PlannedStep, progress: _Progress) -> Result | None:
         found = self.store.by_id(step.id)
         if found is None or not is_of(step.step, found, self.plan.engine):
             return None  # what lies there, if anything does, is looked at once more by its key
-        if found.kind is Kind.ARTIFACT and not self.shelf.find(found.digest, found.size):
-            return None
-        return found
+        return found if self._has_bytes(step.name, found, progress) else None
+
+    def _has_bytes(self, name: str, found: Result, progress: _Progress) -> bool:
+        """Whether what the store only remembers is still somewhere; `progress` then has the place."""
+        if found.kind is not Kind.ARTIFACT:
+            return True
+        path = self.shelf.find(name, found.digest, found.size)
+        if path is not None:
+            progress.files[name] = path
+        return path is not None
 
     def _sound(self, found: Result) -> bool:
         return found.kind is Kind.ARTIFACT or not self.store.damaged([found])
@@ -209,7 +216,7 @@ class Execution(Generic[S]):
             if of_another or self.store.unusable(key) or (found is not None and not self._sound(found)):
                 self._discard(step.name, key)
                 found = None
-            if found is not None and found.kind is Kind.ARTIFACT and not self.shelf.find(found.digest, found.size):
+            if found is not None and not self._has_bytes(step.name, found, progress):
                 found = None
             if found is not None:
                 self.store.link(planned.id, key)
@@ -219,7 +226,7 @@ class Execution(Generic[S]):
             why = self.reasons[step.name]
             self.listener(StepStarted(step.name, why))
             try:
-                result = self._run(planned, key, inputs)
+                result = self._run(planned, key, inputs, progress)
             except BaseException:
                 self.listener(StepFinished(step.name, "failed", self._since(started)))
                 raise
@@ -254,8 +261,12 @@ class Execution(Generic[S]):
             raise _DamagedInputError
         self._verified.update(result.key for result in fresh)
 
-    def _run(self, planned: PlannedStep, key: str, inputs: Sequence[tuple[str, Result]]) -> Result:
+    def _run(self, planned: PlannedStep, key: str, inputs: Sequence[tuple[str, Result]], progress: _Progress) -> Result:
         step = planned.step
+        given = tuple(
+            (i.role, replace(result, content=progress.files[i.step]) if result.kind is Kind.ARTIFACT else result)
+            for i, (_, result) in zip(step.inputs, inputs, strict=True)
+        )
         about: dict[str, Any] = {
             "step": step.name,
             "action": step.action.kind,
@@ -265,12 +276,14 @@ class Execution(Generic[S]):
         kind = step.action.result
         began, started = self.clock.now(), self.clock.elapsed()
         with self.store.workspace(kind) as workspace:
-            output = self.shelf.staged if kind is Kind.ARTIFACT else workspace.output
+            output = self.shelf.staged(step.name) if kind is Kind.ARTIFACT else workspace.output
             log = self.store.log(self.plan.name, step.name)
+            if kind is Kind.ARTIFACT:
+                output.unlink(missing_ok=True)
             try:
                 with log.open("w", encoding="utf-8", errors="surrogateescape") as stream:
                     say = functools.partial(self._say, step.name, stream)
-                    step.action.run(Work(self.services, tuple(inputs), output, workspace.scratch, say))
+                    step.action.run(Work(self.services, given, output, workspace.scratch, say))
             except ComposerError as error:
                 self._look_for_room(error, log)
                 if log.stat().st_size:
@@ -283,10 +296,19 @@ class Execution(Generic[S]):
                     cause=f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}",
                     hint="free some disk space" if error.errno == 28 else None,
                 ) from error
+            self._check_files(step, progress)
             if kind is Kind.ARTIFACT:
+                progress.files[step.name] = output
                 return self.store.remember(key, sha256_file(output), output.stat().st_size, about)
             # By the clock that it began with: one that is set right meanwhile leaves those dates alone.
             return self.store.keep(key, kind, workspace, about, Span(began, began + self._since(started)))
+
+    def _check_files(self, step: Step, progress: _Progress) -> None:
+        """A published file that a step started from belongs to the user, who may have written into it meanwhile."""
+        for name in {i.step for i in step.inputs} & progress.files.keys():
+            result, path = progress.results[name], progress.files[name]
+            if path != self.shelf.staged(name) and self.shelf.find(name, result.digest, result.size) != path:
+                raise _DamagedInputError
 
     def _look_for_room(self, error: ComposerError, log: Path) -> None:
         """A program may say that the disk is full long before its last line, or not at all, and may leave room behind
@@ -313,15 +335,13 @@ class Execution(Generic[S]):
         self.listener(event)
 
     def _outcome(self, progress: _Progress) -> Outcome:
-        final = progress.results[self.plan.final.name]
         reports = tuple(
             progress.reports.get(s.name, StepReport(s.name, s.id, "skipped", 0.0, "nothing needs it"))
             for s in self.plan
         )
-        ran = progress.reports[self.plan.final.name].outcome == "ran"
-        image = self.shelf.staged if ran else self.shelf.find(final.digest, final.size)
-        assert image is not None
-        return Outcome(final, image, reports, {name: progress.results[name] for name in self.wanted})
+        results = {name: progress.results[name] for name in (*self.plan.goals, *self.wanted)}
+        files = {name: path for name, path in progress.files.items() if name in results}
+        return Outcome(results, files, reports)
 
 
 @contextlib.contextmanager
@@ -348,7 +368,8 @@ def forecast(plan: Plan, store: Store, shelf: Shelf) -> tuple[Forecast, ...]:
             found = store.by_key(content_key(planned.step, tuple(r.digest for r in whole), plan.engine))
         if found is not None and not is_of(planned.step, found, plan.engine):
             found = None
-        if found is not None and found.kind is Kind.ARTIFACT and not shelf.find(found.digest, found.size):
+        artifact = found is not None and found.kind is Kind.ARTIFACT
+        if found is not None and artifact and not shelf.find(planned.name, found.digest, found.size):
             found = None
         if found is not None:
             results[planned.name] = found

@@ -22,15 +22,13 @@ class PlannedStep:
 @dataclass(frozen=True)
 class Plan:
     """`name` tells plans of different images apart (a miss is explained against the last plan of that name);
-    the last step makes what the build is for. `engine` is what runs them all, by version (see `step_id`)."""
+    `goals` are the names of the steps that make what the build is for. `engine` is what runs them all, by version
+    (see `step_id`)."""
 
     name: str
     engine: str
     steps: tuple[PlannedStep, ...]
-
-    @property
-    def final(self) -> PlannedStep:
-        return self.steps[-1]
+    goals: tuple[str, ...]
 
     def __iter__(self) -> Iterator[PlannedStep]:
         return iter(self.steps)
@@ -50,8 +48,9 @@ class Plan:
         }
 
 
-def make_plan(name: str, steps: Iterable[Step], engine: str = "") -> Plan:
-    """Give every step its id. Raises ValueError when a step names an input that does not come before it."""
+def make_plan(name: str, steps: Iterable[Step], engine: str = "", goals: Iterable[str] = ()) -> Plan:
+    """Give every step its id; without `goals` the last one is for what the build is. Raises ValueError when a step
+    names an input that does not come before it, and for a goal that is no step."""
     planned: dict[str, PlannedStep] = {}
     for step in steps:
         if step.name in planned:
@@ -61,7 +60,11 @@ def make_plan(name: str, steps: Iterable[Step], engine: str = "") -> Plan:
             raise ValueError(f"step {step.name} needs {missing[0]}, which does not come before it")
         ids = tuple(planned[i.step].id for i in step.inputs)
         planned[step.name] = PlannedStep(step, step_id(step, ids, engine))
-    return Plan(name, engine, tuple(planned.values()))
+    aims = tuple(goals) or tuple(planned)[-1:]
+    unknown = [aim for aim in aims if aim not in planned]
+    if unknown:
+        raise ValueError(f"there is no step {unknown[0]}")
+    return Plan(name, engine, tuple(planned.values()), aims)
 
 
 def _step_json(plan: Plan, planned: PlannedStep) -> dict[str, Any]:

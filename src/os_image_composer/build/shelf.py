@@ -1,4 +1,4 @@
-"""Where finished images lie: the store keeps an image's digest, the user keeps its bytes.
+"""Where finished artifacts lie: the store keeps the digest of an image, the user keeps its bytes.
 
 `published.json` in the store remembers size and times of every file that was published, so that an unchanged one is
 known again without reading it, and one that lies elsewhere can be copied instead of built. The time of the last change
@@ -11,28 +11,40 @@ import contextlib
 import json
 import os
 import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.flock import locked
+from os_image_composer.build.sparse import copy_data
 
 
+@dataclass(frozen=True)
 class Shelf:
-    """`staging` is the folder in which the image is written; `wanted` the name under which it will be published."""
+    """`staging` is the folder in which artifacts are written, `output` the one in which they are published; `names`
+    has the file name of each step that makes one."""
 
-    def __init__(self, index: Path, staging: Path, wanted: Path) -> None:
-        self.index = index
-        self.staging = staging
-        self.wanted = wanted
+    index: Path
+    staging: Path
+    output: Path
+    names: Mapping[str, str]
 
-    @property
-    def staged(self) -> Path:
-        return self.staging / self.wanted.name
+    def staged(self, step: str) -> Path:
+        """Where the step writes its file."""
+        return self.staging / self.names[step]
 
-    def find(self, sha256: str, size: int) -> Path | None:
+    def wanted(self, step: str) -> Path:
+        """Where that file is published, if it is."""
+        return self.output / self.names[step]
+
+    def find(self, step: str, sha256: str, size: int) -> Path | None:
         """A file with these bytes: the published one first, else another place where it was published."""
         known = self._read().get(sha256, [])
-        for path in [self.wanted, *(Path(str(entry["path"])) for entry in known)]:
+        staged = self.staged(step)  # by an attempt of this build that is made again
+        if staged.is_file() and staged.stat().st_size == size and sha256_file(staged) == sha256:
+            return staged
+        for path in [self.wanted(step), *(Path(str(entry["path"])) for entry in known)]:
             with contextlib.suppress(OSError):
                 status = path.stat()
                 if status.st_size != size:
@@ -76,27 +88,9 @@ def _times(status: os.stat_result) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_ctime_ns
 
 
-_BLOCK = 1 << 20
-
-
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a file, for its owner only, and leave its holes holes (SEEK_DATA and SEEK_HOLE, lseek(2))."""
+    """Copy a file, for its owner only, and leave its holes holes."""
     with source.open("rb") as reader, target.open("wb") as writer:
         target.chmod(0o600)
-        size = os.fstat(reader.fileno()).st_size
-        writer.truncate(size)
-        offset = 0
-        while offset < size:
-            try:
-                start = os.lseek(reader.fileno(), offset, os.SEEK_DATA)
-            except OSError:
-                return
-            end = os.lseek(reader.fileno(), start, os.SEEK_HOLE)
-            # Read and write, not copy_file_range(2), which many pairs of filesystems refuse (EXDEV).
-            while start < end:
-                block = os.pread(reader.fileno(), min(_BLOCK, end - start), start)
-                if not block:
-                    return
-                os.pwrite(writer.fileno(), block, start)
-                start += len(block)
-            offset = end
+        writer.truncate(os.fstat(reader.fileno()).st_size)
+        copy_data(reader, writer)

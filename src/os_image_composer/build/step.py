@@ -18,8 +18,8 @@ S = TypeVar("S")
 
 
 class Kind(Enum):
-    """What a step leaves: a layer of a root filesystem, a folder of files, or the final image, which the store
-    remembers by digest only."""
+    """What a step leaves: a layer of a root filesystem, a folder of files, or one large file that is published, such
+    as an image, which the store remembers by digest only."""
 
     TREE = "tree"
     FILES = "files"
@@ -37,8 +37,9 @@ class Input:
 @dataclass(frozen=True)
 class Result:
     """What the store has of a finished step. `digest` names the content, `key` the step and its inputs' content.
-    `content` is a layer, a folder of files, or None for an artifact, of which `size` (bytes) is kept. `clamp` (seconds
-    since the epoch) is the latest time that counts in `digest`; `made_from` are the digests of the inputs."""
+    `content` is a layer, a folder of files, or None for an artifact, of which `size` (bytes) is kept; the step that
+    starts from an artifact gets the place of the file here. `clamp` (seconds since the epoch) is the latest time that
+    counts in `digest`; `made_from` are the digests of the inputs."""
 
     key: str
     kind: Kind
@@ -74,6 +75,11 @@ class Work(Generic[S]):
     def one(self, role: str) -> Path:
         (path,) = self.all(role)
         return path
+
+    def digest(self, role: str) -> str:
+        """Of the one input of `role`; of a file its SHA-256."""
+        (digest,) = (r.digest for name, r in self._inputs if name == role)
+        return digest
 
 
 class Action(Protocol):

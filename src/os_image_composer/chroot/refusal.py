@@ -27,6 +27,7 @@ _OF_THE_STEP = frozenset(
         "mount-point-refused",
         "not-a-directory",
         "not-a-file",
+        "not-in-archive",
         "program-missing",
         "program-not-started",
         "source-missing",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from os_image_composer.chroot.ids import IdMap
 from os_image_composer.chroot.job import Completed, Edit, Job, Tree
 from os_image_composer.chroot.process import Collector
 from os_image_composer.chroot.session import Message, Session
-from os_image_composer.chroot.tree import Survey, TarSource, TreeDigest, Xattr
+from os_image_composer.chroot.tree import Entry, Survey, TarSource, TreeDigest, Xattr
 from os_image_composer.errors import ComposerError, SandboxError, StepError
 
 READ_LIMIT = 64 << 20
@@ -75,6 +76,21 @@ class Sandbox:
         """The caller's own again: a file of `new_file`."""
         if path.stat().st_uid != os.geteuid():
             os.chown(path, os.geteuid(), os.getegid())
+
+    @contextlib.contextmanager
+    def lent(self, path: Path) -> Iterator[None]:
+        """Root inside may read a file of the caller's meanwhile. It may anyway where it is the caller, which it is but
+        for root, or where everybody may."""
+        status = path.stat()
+        mine = status.st_uid == os.geteuid()
+        if self.ids.root[0] == os.geteuid() or status.st_mode & stat.S_IROTH or not mine:
+            yield
+            return
+        self._give(path)
+        try:
+            yield
+        finally:
+            os.chown(path, status.st_uid, status.st_gid)
 
     def unpack(self, into: Path, archives: Sequence[TarSource]) -> None:
         """Unpack archives over one another into a layer, in order. Raises TrustError for what no package may
@@ -194,11 +210,52 @@ class Sandbox:
             asking.options = {"patterns": list(patterns), "into": asking.source(into)}
             self._talk([asking.line()])
 
+    def cpio(self, tree: Tree, file: Path, clamp: int) -> None:
+        """Write the merged tree to `file`, a new one, as a cpio archive that a kernel takes for its first root
+        filesystem: owners, modes, symlinks and hard links as they are, times no later than `clamp` (seconds since the
+        epoch). It has no extended attributes. Raises StepError for what such an archive cannot hold."""
+        with self._folder() as scratch, file.open("xb") as stream:
+            asking = Asking("cpio", self.ids, scratch, tree=_read_only(tree), options={"clamp": clamp})
+
+            def hear(message: Message) -> None:
+                stream.write(message.payload)
+
+            self._talk([asking.line()], on_message=hear)
+
     def survey(self, tree: Tree) -> Survey:
         """What a filesystem for the merged tree must hold."""
         answer = self._of_tree("survey", tree, {})
         found = (Xattr(path, name, bytes.fromhex(value)) for path, name, value in answer["xattrs"])
         return Survey(answer["entries"], answer["bytes"], tuple(found))
+
+    def archive(self, tree: Tree, clamp: int, into: Path, attributes: Sequence[Xattr] = ()) -> None:
+        """Write the merged tree to the file `into` as a tar stream, the same bytes for the same tree: entries in order,
+        no time later than `clamp` (seconds since the epoch), the attributes that an image keeps and `attributes`."""
+        with self._folder() as scratch, into.open("wb") as file:
+            asking = Asking("archive", self.ids, scratch, tree=_read_only(tree))
+            more = [(x.path, x.name, x.value.hex()) for x in attributes]
+            asking.options = {"clamp": clamp, "attributes": more}
+
+            def hear(message: Message) -> None:
+                file.write(message.payload)
+
+            self._talk([asking.line()], on_message=hear)
+
+    def listing(self, tree: Tree) -> tuple[Entry, ...]:
+        """Everything in the merged tree, parents first, the rest by the bytes of the names."""
+        found = bytearray()
+
+        def hear(message: Message) -> None:
+            nonlocal found
+            found += message.payload
+
+        with self._folder() as scratch:
+            asking = Asking("listing", self.ids, scratch, tree=_read_only(tree))
+            self._talk([asking.line()], on_message=hear)
+        fields = found.decode("utf-8", "surrogateescape").split("\0")
+        return tuple(
+            Entry(path, int(kind, 8), first) for path, kind, first in zip(*[iter(fields[:-1])] * 3, strict=True)
+        )
 
     def stop(self) -> None:
         """Kill all running jobs and refuse new ones: they raise SandboxError `stopped`. From any thread."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from os_image_composer.build.clock import Clock
 from os_image_composer.chroot.sandbox import Sandbox
 from os_image_composer.ospackage.lock import LockedPackage
+from os_image_composer.signing.signer import Signer
 
 
 @dataclass(frozen=True, order=True)
@@ -48,10 +49,12 @@ class Packages(Protocol):
 class Services:
     """`password_hashes` and `host_files` map the SHA-256 that a step's options carry to the crypt(5) text, or to
     the file of the build host, that it stands for. `clock` is for telling what this build dated by it; nothing of it
-    goes into a result."""
+    goes into a result. `signers` and `certificates` (DER) are by the SHA-256 of a certificate."""
 
     sandbox: Sandbox
     packages: Packages
     password_hashes: Mapping[str, str]
     host_files: Mapping[str, Path]
     clock: Clock
+    signers: Mapping[str, Signer] = field(default_factory=dict)
+    certificates: Mapping[str, bytes] = field(default_factory=dict)

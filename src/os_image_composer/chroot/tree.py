@@ -34,6 +34,15 @@ class Xattr(NamedTuple):
     value: bytes
 
 
+class Entry(NamedTuple):
+    """Something in a tree. `path` has no leading slash and is empty for the root; `type` is that of st_mode (S_IFMT of
+    stat(2)); `first` is the path that comes first of those that name the same file, its own where there is one only."""
+
+    path: str
+    type: int
+    first: str
+
+
 @dataclass(frozen=True)
 class Survey:
     """What a filesystem must have room for: entries with the root, apparent bytes, attributes by path."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from os_image_composer.boot.machine import Accelerator, Machine
+from os_image_composer.boot.machine import Accelerator, FirmwareKind, Machine, Media, SecureBoot
+from os_image_composer.errors import UsageError
+from os_image_composer.signing.beside import KEYS
 
 if TYPE_CHECKING:
     from os_image_composer.boot.verdict import BootVerdict
@@ -24,11 +26,31 @@ def register(app: typer.Typer) -> None:
 
 
 def boot(
-    image: Annotated[Path, typer.Argument(help="A raw disk image; it is not changed.")],
+    image: Annotated[
+        Path, typer.Argument(help="A disk, an ISO, or an initrd with its kernel beside it; it is not changed.")
+    ],
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the guest.")] = 300,
-    memory: Annotated[int, typer.Option(min=256, help="Memory of the guest in MiB.")] = 1024,
+    memory: Annotated[
+        int | None, typer.Option(min=256, help="Memory of the guest in MiB; 1024, or what an initrd image needs.")
+    ] = None,
     cpus: Annotated[int, typer.Option(min=1, max=64, help="Processors of the guest.")] = 2,
     accel: Annotated[Accelerator, typer.Option(help="How QEMU runs the guest.")] = Accelerator.TCG,
+    firmware: Annotated[
+        FirmwareKind | None, typer.Option(help="What starts the image; what it is made for where this is left out.")
+    ] = None,
+    usb: Annotated[bool, typer.Option("--usb", help="Attach the image as a USB stick.")] = False,
+    secure_boot: Annotated[
+        bool, typer.Option("--secure-boot", help="With the image's own keys enrolled, and nothing else started.")
+    ] = False,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="The keys to enrol: PK.auth, KEK.auth, db.auth; those beside the image if left out."
+        ),
+    ] = None,
+    vendor_keys: Annotated[
+        bool, typer.Option("--vendor-keys", help="Secure boot with the keys that firmware comes with (Microsoft's).")
+    ] = False,
     show_console: Annotated[bool, typer.Option("--console", help="Show the guest's console.")] = False,
     check: Annotated[bool, typer.Option("--check", help="Boot, judge, power off; nothing to type.")] = False,
     console_log: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the console here.")] = None,
@@ -39,11 +61,15 @@ def boot(
     Without a terminal --check is implied, and the console shown. Exit code of --check: 0: it booted, nothing
     failed. 1: it did not, or a unit failed. 3: the firmware started it, nothing else is known. The guest is asked
     to report about itself; that needs systemd 256, else the console is read. The verdict of an image that was built
-    here is kept beside it (NAME.verdict.json).
+    here is kept beside it (NAME.verdict.json; of another format than raw NAME.qcow2.verdict.json).
     """
     from os_image_composer.build.clock import SystemClock
 
-    machine = Machine(accelerator=accel, memory=memory, cpus=cpus)
+    secure = _secure(image, secure_boot, keys, vendor_keys)
+    if secure is not None and firmware is FirmwareKind.BIOS:
+        raise UsageError("wrong-usage", "secure boot is a service of UEFI: --firmware bios has none")
+    media = Media.USB if usb else None
+    machine = Machine(accelerator=accel, memory=memory, cpus=cpus, kind=firmware, media=media, secure_boot=secure)
     if not check and sys.stdin.isatty():
         from os_image_composer.boot.interactive import run_in_terminal
 
@@ -69,6 +95,17 @@ def boot(
         for line in verdict_lines(verdict):
             print(line)
     raise typer.Exit(exit_code(verdict))
+
+
+def _secure(image: Path, wanted: bool, keys: Path | None, vendor: bool) -> SecureBoot | None:
+    """What the flags say of secure boot. Raises UsageError for two that exclude each other."""
+    if vendor and (keys or wanted):
+        raise UsageError("wrong-usage", "--vendor-keys is secure boot without keys of your own")
+    if vendor:
+        return SecureBoot(None)
+    if not (wanted or keys):
+        return None
+    return SecureBoot((keys or image.with_suffix(KEYS)).absolute())
 
 
 def _keep(image: Path, verdict: BootVerdict, clock: Clock) -> None:
@@ -121,6 +158,8 @@ def verdict_lines(verdict: BootVerdict) -> Iterator[str]:
     yield f"{'passed' if verdict.passed else 'not passed'} (level: {verdict.level.value}): {verdict.reason}"
     if verdict.os or verdict.kernel:
         yield f"  {verdict.os or 'unknown system'}, kernel {verdict.kernel or 'unknown'}"
+    if verdict.secure_boot is not None:
+        yield f"  secure boot is {'on' if verdict.secure_boot else 'off'}"
     yield f"  {verdict.seconds:.0f} s{guest}"
     if not verdict.passed:
         yield "  the last lines of the console:"
@@ -134,6 +173,7 @@ def verdict_json(verdict: BootVerdict) -> dict[str, object]:
         "reason": verdict.reason,
         "defaultTarget": verdict.default_target,
         "targetReached": verdict.target_reached,
+        "secureBoot": verdict.secure_boot,
         "failedUnits": list(verdict.failed_units),
         "seconds": round(verdict.seconds, 3),
         "guestSeconds": verdict.guest_seconds,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from os_image_composer.cli.options import LOCKED, OFFLINE, global_options, lock_choice, settings_of
+from os_image_composer.cli.options import LOCKED, OFFLINE, global_options, lock_choice, passphrases, settings_of
 from os_image_composer.cli.summary import shown
 from os_image_composer.errors import UsageError
 
@@ -37,13 +37,22 @@ def build(
         Path | None,
         typer.Option(metavar="FILE", help="Take lock, packages and keys from FILE, and open no connection."),
     ] = None,
+    sign_openpgp: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sign the files with this OpenPGP key.")
+    ] = None,
+    sign_x509: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Sign the files with this key, of --sign-certificate.")
+    ] = None,
+    sign_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The X.509 certificate of --sign-x509.")
+    ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Build a second time from an empty store, and compare.")
     ] = False,
     json_events: Annotated[
         bool, typer.Option("--json-events", help="Print events as JSON lines on standard output.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the image's path and nothing else.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the images' paths and nothing else.")] = False,
 ) -> None:
     """Build the image that a template describes.
 
@@ -51,6 +60,7 @@ def build(
     build, else what the mirror has now.
     """
     settings = settings_of(global_options(context), offline=offline or bundle is not None)
+    settings = settings.with_overrides(openpgp_key=sign_openpgp, x509_key=sign_x509, x509_certificate=sign_certificate)
     from os_image_composer.build.clock import SystemClock
     from os_image_composer.cli.listening import listening
     from os_image_composer.cli.progress import JsonLines
@@ -69,7 +79,7 @@ def build(
             raise UsageError("wrong-usage", "--bundle and --refresh exclude each other")
         if bundle is not None:
             choice = _unpacked(bundle, settings, choice)
-        provider = provider_for(spec.target, Services(settings, clock, listener))
+        provider = provider_for(spec.target, Services(settings, clock, listener, passphrases()))
         provider.init()
         preparation = provider.pre_process(spec, choice, output=output and output.absolute())
         published = provider.build_image(preparation)
@@ -104,7 +114,8 @@ def _tell(published: Published, json_lines: JsonLines | None, quiet: bool) -> No
     if json_lines is not None:
         json_lines.say("result", result_fields(published))
     elif quiet:
-        print(published.image)
+        for file in published.artifacts:
+            print(file.path)
     else:
         for line in summary_lines(published, program_words()):
             print(line)

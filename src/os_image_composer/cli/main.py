@@ -24,14 +24,17 @@ from os_image_composer.cli import (
     compare,
     completion,
     config,
+    convert,
     doctor,
     env,
     fetch,
     inspect,
+    keys,
     lock,
     plan,
     schema,
     validate,
+    verify,
     version,
 )
 from os_image_composer.cli.errors import as_composer_error, error_fields, error_lines, unexpected_lines
@@ -51,8 +54,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_EVERY_DAY = (build, validate, plan, lock, fetch, bundle, boot, inspect, compare)
-_AROUND_IT = (cache, env, config, schema, doctor, completion, version)
+_EVERY_DAY = (build, validate, plan, lock, fetch, bundle, boot, convert, inspect, verify, compare)
+_AROUND_IT = (keys, cache, env, config, schema, doctor, completion, version)
 for module in (*_EVERY_DAY, *_AROUND_IT):
     module.register(app)
 

@@ -16,9 +16,11 @@ from os_image_composer.errors import UsageError
 if TYPE_CHECKING:
     from os_image_composer.config.settings import Settings
     from os_image_composer.provider.lock_choice import LockChoice
+    from os_image_composer.signing.key_files import Passphrases
 
 
 MAIN_MIRROR = ""
+KEY_PASSPHRASE = "OS_IMAGE_COMPOSER_KEY_PASSPHRASE"  # noqa: S105 (the name of a variable)
 # Help of flags that several verbs have.
 LOCKED = "Take the packages of TEMPLATE.lock, or fail where it does not fit."
 OFFLINE = "Open no connection: use what is in the cache."
@@ -92,6 +94,22 @@ def settings_of(options: GlobalOptions, *, offline: bool = False) -> Settings:
         mirrors=mirrors,
         offline=offline,
     )
+
+
+def passphrases() -> Passphrases:
+    """The passphrase of a key file: from the environment, else from whoever sits at the terminal."""
+    import getpass
+    import sys
+
+    def ask(file: Path) -> bytes | None:
+        given = os.environ.get(KEY_PASSPHRASE)
+        if given is not None:
+            return os.fsencode(given)
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return None
+        return os.fsencode(getpass.getpass(f"passphrase of {file}: "))
+
+    return ask
 
 
 def own_settings_path() -> Path:

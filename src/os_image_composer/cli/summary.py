@@ -7,17 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from os_image_composer.signing.beside import KEYS
+
 if TYPE_CHECKING:
+    from os_image_composer.config.spec import Artifact
     from os_image_composer.provider.interface import Published
 
 
 def result_fields(published: Published) -> dict[str, object]:
-    """The `result` event (see progress)."""
+    """The `result` event (see progress); `image`, `size` and `sha256` are those of the first artifact."""
+    first = published.artifacts[0]
     return {
-        "image": str(published.image),
+        "image": str(first.path),
         "manifest": str(published.manifest),
-        "size": published.size,
-        "sha256": published.sha256,
+        "size": first.size,
+        "sha256": first.sha256,
+        "artifacts": [
+            {"file": str(file.path), "size": file.size, "sha256": file.sha256} for file in published.artifacts
+        ],
         "packages": package_count(published),
         "seconds": round(published.seconds, 3),
     }
@@ -38,15 +45,29 @@ def summary_lines(published: Published, program: str) -> Iterator[str]:
         seconds = f"{step.seconds:7.1f}" if step.outcome == "ran" else ""
         yield f"{step.name:<{width}}  {step.outcome:<7}  {seconds}".rstrip()
     yield ""
-    yield f"image     {shown(published.image)}"
-    yield f"size      {size_words(published.image, published.size)}"
-    yield f"sha256    {published.sha256}"
+    for file in published.artifacts:
+        yield f"image     {shown(file.path)}"
+        yield f"size      {size_words(file.path, file.size)}"
+        yield f"sha256    {file.sha256}"
+    if published.block_map is not None:
+        yield f"bmap      {shown(published.block_map)}"
     yield f"packages  {package_count(published)}"
     yield f"manifest  {shown(published.manifest)}"
+    signed = published.preparation.boot_certificates is not None
+    if signed:
+        stem = published.manifest.name.removesuffix(".manifest.json")
+        yield f"keys      {shown(published.manifest.with_name(stem + KEYS))}"
     yield f"time      {published.seconds:.1f} s"
-    image = shlex.quote(str(shown(published.image)))
-    yield f"boot it   {shlex.quote(program)} boot {image}"
-    yield f"check it  {shlex.quote(program)} boot --check {image}"
+    bootable = next((file for file in published.artifacts if is_disk(file.artifact)), None)
+    if bootable is not None:
+        image = f"{'--secure-boot ' if signed else ''}{shlex.quote(str(shown(bootable.path)))}"
+        yield f"boot it   {shlex.quote(program)} boot {image}"
+        yield f"check it  {shlex.quote(program)} boot --check {image}"
+
+
+def is_disk(artifact: Artifact) -> bool:
+    """Whether a virtual machine can be started from the file as it is."""
+    return artifact.type != "tar" and artifact.compression is None
 
 
 def size_words(image: Path, size: int) -> str:

@@ -129,6 +129,8 @@ def _tell(report: _Report) -> None:
 def _words(resolved: Resolved) -> str:
     mib = 1 << 20
     size = f"{-(-resolved.installed_size // mib)} MiB installed"
+    if resolved.root_room is None:
+        return f"{resolved.packages} packages, {size}"
     room = f"{resolved.installed_size * 100 // max(resolved.root_room, 1)} % of the root file system"
     return f"{resolved.packages} packages, {size}, {room}"
 

@@ -34,6 +34,31 @@ class RepositoryData:
 
 
 @dataclass(frozen=True)
+class PackagedFile:
+    """A path in the image root, and the package that brings it."""
+
+    path: str
+    package: str
+
+
+@dataclass(frozen=True)
+class ReadOnlyRootData:
+    """What the initrd of a root that cannot be written to takes beside others: `argv` is added to the generator's, and
+    `verity_argv` where the root is sealed; `files` (name, text, whether it is a program) are put into the folder `into`
+    for the generator to find; `cmdline` is added to the kernel's command line; `verified` are folders below /var that
+    stay as the root has them."""
+
+    argv: tuple[str, ...]
+    verity_argv: tuple[str, ...]
+    into: str
+    files: tuple[tuple[str, str, bool], ...]
+    cmdline: str
+    verified: tuple[str, ...]
+    needs: tuple[PackagedFile, ...]
+    verity_needs: tuple[PackagedFile, ...]
+
+
+@dataclass(frozen=True)
 class InitrdData:
     """How the distribution makes an initrd. `argv` runs in the image root with `{kernel}` (the kernel's
     release) and `{output}` replaced; `configuration` are globs of the files of the OS configuration that it
@@ -44,18 +69,67 @@ class InitrdData:
     extra_modules_option: str
     configuration: tuple[str, ...]
     dated_by: tuple[str, ...] = ()
+    read_only_root: ReadOnlyRootData | None = None
+
+
+@dataclass(frozen=True)
+class LiveData:
+    """What the initrd of a live system takes beside others': `argv` is added to the generator's, `files` (name, text,
+    whether it is a program) are put into the folder `into` for it to find, for that one run. `compression` is one that
+    squashfs(5) in the distribution's kernel can read."""
+
+    argv: tuple[str, ...]
+    into: str
+    files: tuple[tuple[str, str, bool], ...]
+    compression: str  # zstd | gzip | xz | lz4
+
+
+@dataclass(frozen=True)
+class GrubPlatform:
+    """`format` is what grub-mkimage calls it; `modules` the folder of its modules. `sbat` is an EFI program that the
+    distribution built from the same source, whose revocation table (SBAT) is that of the modules."""
+
+    format: str  # x86_64-efi | i386-pc
+    modules: PackagedFile
+    sbat: PackagedFile | None = None
+
+
+@dataclass(frozen=True)
+class GrubData:
+    """The distribution's own GRUB: `mkimage` makes a program from a platform's modules."""
+
+    mkimage: PackagedFile
+    efi: GrubPlatform | None
+    bios: GrubPlatform | None
+
+
+@dataclass(frozen=True)
+class VendorChain:
+    """What the distribution's signer signed: shim, the GRUB that it starts under the name `loader_name` beside itself,
+    and the key manager. `config` is where on the EFI system partition that GRUB looks for its configuration."""
+
+    shim: PackagedFile
+    loader: PackagedFile
+    key_manager: PackagedFile
+    loader_path: str  # EFI/BOOT/grubx64.efi
+    key_manager_path: str  # EFI/BOOT/mmx64.efi
+    config: str  # EFI/debian/grub.cfg
 
 
 @dataclass(frozen=True)
 class BootData:
     """Where the boot files are in the image root: a glob for the kernel, the UKI stub, the boot loader, and
-    the names that the firmware looks for on the EFI system partition."""
+    the names that the firmware looks for on the EFI system partition. `bless` is the program that confirms a boot which
+    is counted."""
 
     kernel: str
     modules: str
     stub: str
     loader: str
     removable_path: str  # EFI/BOOT/BOOTX64.EFI
+    bless: PackagedFile | None = None
+    grub: GrubData | None = None
+    vendor: VendorChain | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +140,16 @@ class FirstBootFile:
     when: str
     path: str
     content: str
+
+
+@dataclass(frozen=True)
+class SelinuxData:
+    """`packages` have the policy and what the running system needs for it; `on` and `off` are the words of the kernel's
+    command line that switch SELinux on and off."""
+
+    packages: tuple[str, ...] = ()
+    on: tuple[str, ...] = ("security=selinux", "selinux=1")
+    off: tuple[str, ...] = ("selinux=0",)
 
 
 @dataclass(frozen=True)
@@ -91,12 +175,16 @@ class Distribution:
     leftovers: tuple[str, ...]
     first_boot: tuple[FirstBootFile, ...]
     purl_namespace: str | None
+    selinux: SelinuxData
+    live: LiveData | None = None
 
 
 @dataclass(frozen=True)
 class ImageTools:
-    """The distribution whose packages the image tools come from, and which."""
+    """The distribution whose packages the image tools come from, and which; `format_packages` are those that pack an
+    image in another format."""
 
     os: str
     dist: str
     packages: tuple[str, ...]
+    format_packages: tuple[str, ...]

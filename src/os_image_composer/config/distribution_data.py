@@ -21,9 +21,16 @@ from os_image_composer.config.distribution import (
     BootData,
     Distribution,
     FirstBootFile,
+    GrubData,
+    GrubPlatform,
     ImageTools,
     InitrdData,
+    LiveData,
+    PackagedFile,
+    ReadOnlyRootData,
     RepositoryData,
+    SelinuxData,
+    VendorChain,
 )
 from os_image_composer.config.findings import check, failure
 from os_image_composer.config.merge import merge_mappings
@@ -35,6 +42,8 @@ from os_image_composer.errors import UsageError
 
 __all__ = ["default_template_path", "known_targets", "load_distribution", "load_image_tools"]
 
+# What the file names call a kind of image, as the tool's predecessor does.
+_FILE_WORDS = {"img": "initrd"}
 DEFAULT_TEMPLATE = re.compile(r"default-([a-z0-9]+)-([a-z0-9_]+)\.yml")
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -61,6 +70,7 @@ Word = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._+/-]*", "a
 Program = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a program's name, no path"))]
 Variable = Annotated[str, AfterValidator(pattern(r"[A-Z_][A-Z0-9_]*", "an environment variable's name"))]
 Glob = Annotated[str, AfterValidator(_relative_glob)]
+KernelWord = Annotated[str, AfterValidator(pattern(r"[a-z_]+=[A-Za-z0-9_,]+", "a word such as selinux=1"))]
 AbsolutePath = Annotated[str, AfterValidator(pattern(r"/.+", "an absolute path"))]
 Url = Annotated[str, AfterValidator(pattern(r"(https?|file)://[^@\s]+", "http, https or file, no credentials"))]
 
@@ -95,6 +105,23 @@ class _Tools(_Section):
     os: Word
     dist: Word
     packages: list[Word]
+    format_packages: list[Word]
+
+
+class _PackagedFile(_Section):
+    path: Glob
+    package: Word
+
+
+class _ReadOnlyRoot(_Section):
+    argv: list[str]
+    verity_argv: list[str]
+    files: Glob
+    into: Glob
+    cmdline: Annotated[str, AfterValidator(pattern(r"[ -~]*", "printable ASCII"))] = ""
+    verified: list[Glob]
+    needs: list[_PackagedFile]
+    verity_needs: list[_PackagedFile]
 
 
 class _Initrd(_Section):
@@ -102,6 +129,28 @@ class _Initrd(_Section):
     extra_modules_option: str
     configuration: list[Glob]
     dated_by: list[Glob] = []
+    read_only_root: _ReadOnlyRoot | None = None
+
+
+class _GrubPlatform(_Section):
+    format: Word
+    modules: _PackagedFile
+    sbat: _PackagedFile | None = None
+
+
+class _Grub(_Section):
+    mkimage: _PackagedFile
+    efi: _GrubPlatform | None = None
+    bios: _GrubPlatform | None = None
+
+
+class _VendorChain(_Section):
+    shim: _PackagedFile
+    loader: _PackagedFile
+    key_manager: _PackagedFile
+    loader_path: Glob
+    key_manager_path: Glob
+    config: Glob
 
 
 class _Boot(_Section):
@@ -110,6 +159,16 @@ class _Boot(_Section):
     stub: Glob
     loader: Glob
     removable_path: Glob
+    bless: _PackagedFile | None = None
+    grub: _Grub | None = None
+    vendor: _VendorChain | None = None
+
+
+class _Live(_Section):
+    argv: list[str]
+    files: Glob
+    into: Glob
+    compression: Word
 
 
 class _Architecture(_Section):
@@ -123,6 +182,12 @@ class _FirstBootFile(_Section):
     content: str
 
 
+class _Selinux(_Section):
+    packages: list[Word] = []
+    on: list[KernelWord] = list(SelinuxData.on)
+    off: list[KernelWord] = list(SelinuxData.off)
+
+
 class _Distribution(_Section):
     family: Word
     release_version: str
@@ -133,6 +198,8 @@ class _Distribution(_Section):
     leftovers: list[Glob]
     first_boot: list[_FirstBootFile]
     purl_namespace: Word | None = None
+    selinux: _Selinux = _Selinux()
+    live: _Live | None = None
     architectures: dict[Word, _Architecture]
 
 
@@ -166,19 +233,22 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
             common.initrd.extra_modules_option,
             tuple(common.initrd.configuration),
             tuple(common.initrd.dated_by),
+            _read_only_root(common.initrd.read_only_root, data),
         ),
-        boot=BootData(**dict(machine.boot)),
+        boot=_boot(machine.boot),
         sudo_group=common.sudo_group,
         leftovers=tuple(common.leftovers),
         first_boot=tuple(FirstBootFile(file.when, file.path, file.content) for file in common.first_boot),
         purl_namespace=common.purl_namespace,
+        selinux=SelinuxData(tuple(common.selinux.packages), tuple(common.selinux.on), tuple(common.selinux.off)),
+        live=_live(common.live, data),
     )
 
 
 def load_image_tools(data: Path) -> ImageTools:
-    """Which packages the image tools environment is made of. Raises UsageError when the file is wrong."""
+    """Which packages the environments of image tools are made of. Raises UsageError when the file is wrong."""
     tools = _read(data / "osv" / "image-tools.yml", _Tools)
-    return ImageTools(tools.os, tools.dist, tuple(tools.packages))
+    return ImageTools(tools.os, tools.dist, tuple(tools.packages), tuple(tools.format_packages))
 
 
 def known_targets(data: Path) -> tuple[Target, ...]:
@@ -188,15 +258,46 @@ def known_targets(data: Path) -> tuple[Target, ...]:
         match = DEFAULT_TEMPLATE.fullmatch(path.name)
         folder = path.parents[2]
         if match and (folder / "config.yml").is_file():
-            image_type, arch = match.groups()
+            word, arch = match.groups()
+            image_type = next((kind for kind, name in _FILE_WORDS.items() if name == word), word)
             found.append((folder.parent.name, folder.name, arch, image_type))
     return tuple(Target(*words) for words in sorted(found))
 
 
 def default_template_path(data: Path, target: Target) -> Path:
     """Where the OS default template of `target` is, whether it exists or not."""
-    name = f"default-{target.image_type}-{target.arch}.yml"
+    name = f"default-{_FILE_WORDS.get(target.image_type, target.image_type)}-{target.arch}.yml"
     return data / "osv" / target.os / target.dist / "imageconfigs" / "defaultconfigs" / name
+
+
+def _live(item: _Live | None, data: Path) -> LiveData | None:
+    if item is None:
+        return None
+    return LiveData(tuple(item.argv), item.into, _files(data / "osv" / item.files), item.compression)
+
+
+def _read_only_root(item: _ReadOnlyRoot | None, data: Path) -> ReadOnlyRootData | None:
+    if item is None:
+        return None
+    return ReadOnlyRootData(
+        argv=tuple(item.argv),
+        verity_argv=tuple(item.verity_argv),
+        into=item.into,
+        files=_files(data / "osv" / item.files),
+        cmdline=item.cmdline,
+        verified=tuple(item.verified),
+        needs=tuple(PackagedFile(need.path, need.package) for need in item.needs),
+        verity_needs=tuple(PackagedFile(need.path, need.package) for need in item.verity_needs),
+    )
+
+
+def _files(folder: Path) -> tuple[tuple[str, str, bool], ...]:
+    """Name, text, and whether it is a program, of each file. Raises UsageError where the folder cannot be read."""
+    try:
+        found = [(path.name, path.read_text(), bool(path.stat().st_mode & 0o100)) for path in sorted(folder.iterdir())]
+    except (OSError, UnicodeError) as error:
+        raise UsageError("invalid-distribution-data", f"'{folder}' cannot be read", cause=str(error)) from error
+    return tuple(found)
 
 
 def _repository(item: _Repository) -> RepositoryData:
@@ -213,6 +314,43 @@ def _repository(item: _Repository) -> RepositoryData:
         signed_packages=item.signed_packages,
         enabled=item.enabled,
     )
+
+
+def _boot(found: _Boot) -> BootData:
+    return BootData(
+        kernel=found.kernel,
+        modules=found.modules,
+        stub=found.stub,
+        loader=found.loader,
+        removable_path=found.removable_path,
+        bless=_file(found.bless) if found.bless else None,
+        grub=_grub(found.grub) if found.grub else None,
+        vendor=_vendor(found.vendor) if found.vendor else None,
+    )
+
+
+def _grub(found: _Grub) -> GrubData:
+    efi, bios = (_platform(p) if p else None for p in (found.efi, found.bios))
+    return GrubData(_file(found.mkimage), efi, bios)
+
+
+def _platform(found: _GrubPlatform) -> GrubPlatform:
+    return GrubPlatform(found.format, _file(found.modules), _file(found.sbat) if found.sbat else None)
+
+
+def _vendor(found: _VendorChain) -> VendorChain:
+    return VendorChain(
+        shim=_file(found.shim),
+        loader=_file(found.loader),
+        key_manager=_file(found.key_manager),
+        loader_path=found.loader_path,
+        key_manager_path=found.key_manager_path,
+        config=found.config,
+    )
+
+
+def _file(found: _PackagedFile) -> PackagedFile:
+    return PackagedFile(found.path, found.package)
 
 
 def _distributions(data: Path) -> tuple[str, ...]:

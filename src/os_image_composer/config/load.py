@@ -8,12 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from os_image_composer.config import spec
+from os_image_composer.config.artifacts import check_artifacts
+from os_image_composer.config.boot_rules import check_boot
 from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.findings import Location, check, failure, key_path, where
 from os_image_composer.config.folders import faults_in_folder
+from os_image_composer.config.image_types import check_image_type, required
 from os_image_composer.config.layout import check_layout
 from os_image_composer.config.merge import merge_templates, origins
 from os_image_composer.config.nearest import allowed_values, did_you_mean
+from os_image_composer.config.secure_boot import check_secure_boot
+from os_image_composer.config.selinux import contradictions
 from os_image_composer.config.template import DiskTemplate, ImageTemplate
 from os_image_composer.config.to_spec import image_spec, local_file
 from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode, read_yaml
@@ -21,16 +26,6 @@ from os_image_composer.errors import Finding, Origin, TemplateError
 
 __all__ = ["check_template", "load_image_spec"]
 
-# What the merge of all templates must hold beside what each file must.
-REQUIRED = (
-    "disk",
-    "systemConfig",
-    "systemConfig.name",
-    "systemConfig.bootloader.bootType",
-    "systemConfig.bootloader.provider",
-    "systemConfig.kernel.cmdline",
-    "systemConfig.kernel.packages",
-)
 # Lists in which nothing stands twice, and the key that tells their items apart.
 NO_TWICE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("systemConfig", "users"), ("name",)),
@@ -85,7 +80,17 @@ def _check(template: Path, data: Path) -> _Checked:
     model, of_merge = check(merged, ImageTemplate)
     # What is wrong in one file is wrong in the merge too, but its key path there can have another number.
     said = {(finding.reference, finding.origin) for finding in findings}
-    of_whole = (*of_merge, *_missing(merged), *_files(merged), *_disk(merged), *_suites(merged, data))
+    of_whole = (
+        *of_merge,
+        *_missing(merged),
+        *_files(merged),
+        *_disk(merged),
+        *_boot(merged, data),
+        *check_image_type(merged, _text_at(merged, "target", "imageType")),
+        *_suites(merged, data),
+        *check_secure_boot(merged),
+        *_selinux(merged),
+    )
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
     return _Checked(chain, merged, model, _in_order(findings, template))
 
@@ -127,7 +132,12 @@ def _default_template(user: MappingNode, data: Path) -> tuple[tuple[Finding, ...
     types = [target[3] for target in known if list(target[:3]) == words[:3]]
     image_type = words[3] if words[3] in types else types[0]
     os, dist, arch = (word or "" for word in words[:3])
-    return (), default_template_path(data, spec.Target(os, dist, arch, image_type))
+    of_others: tuple[Finding, ...] = ()
+    if image_type != words[3] and any(words[3] == target[3] for target in known):
+        message = f"there is no OS default template for 'target.imageType: {words[3]}' of {dist} on {arch}"
+        place = where(user, ("target", "imageType"))
+        of_others = (Finding("unknown-target", message, place, "there is " + ", ".join(sorted(types))),)
+    return of_others, default_template_path(data, spec.Target(os, dist, arch, image_type))
 
 
 def _repeated(node: MappingNode) -> Iterator[Finding]:
@@ -162,7 +172,7 @@ def _empty(node: Node, location: Location = (), origin: Origin | None = None) ->
 
 
 def _missing(merged: MappingNode) -> Iterator[Finding]:
-    for path in REQUIRED:
+    for path in required(_text_at(merged, "target", "imageType")):
         node: object = merged
         for part in path.split("."):
             node = node.get(part) if isinstance(node, MappingNode) else None
@@ -204,13 +214,26 @@ def _files(merged: MappingNode) -> Iterator[Finding]:
 def _disk(merged: MappingNode) -> tuple[Finding, ...]:
     """The layout, also when something else in the template is wrong."""
     node = merged.get("disk")
-    if not isinstance(node, MappingNode):
+    if not isinstance(node, MappingNode) or _text_at(merged, "target", "imageType") != "raw":
         return ()
     disk, _ = check(node, DiskTemplate, ("disk",))
     if disk is None:
         return ()
     boot_type = _text_at(merged, "systemConfig", "bootloader", "bootType")
-    return check_layout(disk, node, boot_type, _text_at(merged, "target", "arch") or "")
+    sealed: object = merged
+    for key in ("systemConfig", "immutability", "enabled"):
+        sealed = sealed.get(key) if isinstance(sealed, MappingNode) else None
+    verity = isinstance(sealed, ScalarNode) and sealed.value is True
+    arch = _text_at(merged, "target", "arch") or ""
+    return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch, verity))
+
+
+def _boot(merged: MappingNode, data: Path) -> Iterator[Finding]:
+    """What firmware, boot loader and kernel do not go together, or what the distribution has no packages for."""
+    if _text_at(merged, "target", "imageType") != "raw":
+        return
+    os, dist, arch = (_text_at(merged, "target", key) or "" for key in ("os", "dist", "arch"))
+    yield from check_boot(merged, load_distribution(os, dist, arch, data).boot)
 
 
 def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
@@ -227,3 +250,13 @@ def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
         if codename is not None and codename not in known:
             origin = where(asked, (index, "codename"))
             yield Finding("unknown-suite", f"there is no suite '{codename}'", origin, allowed_values(codename, known))
+
+
+def _selinux(merged: MappingNode) -> Iterator[Finding]:
+    """A kernel command line that says something else of SELinux than the key."""
+    mode, cmdline = (_text_at(merged, "systemConfig", *keys) for keys in (("selinux",), ("kernel", "cmdline")))
+    for word in contradictions(mode, cmdline or "") if mode else ():
+        origin = where(merged, ("systemConfig", "kernel", "cmdline"))
+        message = f"'{word}' contradicts 'systemConfig.selinux: {mode}'"
+        hint = "remove the word: the build adds what the mode needs"
+        yield Finding("selinux-contradiction", message, origin, hint)

@@ -168,6 +168,8 @@ RULES: Mapping[str, Rule] = {
     "systemConfig.services": _unit_states,
     "systemConfig.additionalFiles": _keyed_by("final"),
     "systemConfig.fde": _replace,
+    # Half of one set of keys and half of another is none.
+    "systemConfig.secureBoot": _replace,
     # Another layout has other variants.
     "systemConfig.keyboard": _replace,
 }

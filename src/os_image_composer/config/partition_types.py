@@ -7,7 +7,7 @@ ESP; GRUB's manual, "BIOS installation", for `bios`; the Linux kernel and util-l
 
 from __future__ import annotations
 
-__all__ = ["PARTITION_TYPES", "ROOT_TYPE_BY_ARCH", "type_guid"]
+__all__ = ["PARTITION_TYPES", "ROOT_TYPE_BY_ARCH", "VERITY_TYPE_BY_ARCH", "type_guid"]
 
 PARTITION_TYPES = {
     "esp": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
@@ -16,6 +16,8 @@ PARTITION_TYPES = {
     "linux": "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
     "linux-root-amd64": "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
     "linux-root-arm64": "B921B045-1DF0-41C3-AF44-4C6F280D3FAE",
+    "linux-root-amd64-verity": "2C7357ED-EBD2-46D9-AEC1-23D437EC2BF5",
+    "linux-root-arm64-verity": "DF3300CE-D69F-4C92-978C-9BFB0F38D820",
     "linux-swap": "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F",
     "linux-home": "933AC7E1-2EB4-4F13-B844-0E14E2AEF915",
     "linux-srv": "3B8F8425-20E0-4F3B-907F-1A25A76F98E8",
@@ -27,6 +29,7 @@ PARTITION_TYPES = {
     "linux-dm-crypt": "7FFEC5C9-2D00-49B7-8941-3EA10A5586B7",
 }
 ROOT_TYPE_BY_ARCH = {"x86_64": "linux-root-amd64", "aarch64": "linux-root-arm64"}
+VERITY_TYPE_BY_ARCH = {arch: f"{name}-verity" for arch, name in ROOT_TYPE_BY_ARCH.items()}
 
 
 def type_guid(name: str) -> str:

@@ -10,11 +10,12 @@ from os_image_composer.errors import Finding
 __all__ = ["remarks"]
 
 SUDO_RULES = "/etc/sudoers.d/"
+_KEYS = ("systemConfig.secureBoot", "systemConfig.immutability.secureBoot")
 
 
 def remarks(spec: ImageSpec) -> tuple[Finding, ...]:
     """In the order of the template. Commands of `configurations` may have mended what is said here."""
-    return (*_nobody(spec), *_sudo(spec), *_root(spec))
+    return (*_nobody(spec), *_sudo(spec), *_root(spec), *_unprotected(spec))
 
 
 def _nobody(spec: ImageSpec) -> Iterator[Finding]:
@@ -39,6 +40,17 @@ def _root(spec: ImageSpec) -> Iterator[Finding]:
         if user.name == "root" and _has_password(user):
             hint = "a user with sudo leaves a trace of who it was"
             yield Finding("root-password", "root has a password", spec.origin(f"systemConfig.users[{number}]"), hint)
+
+
+def _unprotected(spec: ImageSpec) -> Iterator[Finding]:
+    """Keys that sign kernel and boot loader, where two things that decide what starts are in no signed file."""
+    signed = any(path.startswith(_KEYS) for path in spec.origins) or spec.bootloader.chain == "vendor"
+    if signed and not spec.kernel.uki:
+        message = "initrd and command line are not protected by a signature: only boot loader and kernel are"
+        hint = "kernel.uki: true puts all of them into one signed file" if spec.bootloader.chain == "own" else None
+        said = ("systemConfig.bootloader.chain", "systemConfig.kernel.uki", "systemConfig.bootloader.provider")
+        origins = [spec.origins[path] for path in said if path in spec.origins]
+        yield Finding("initrd-not-protected", message, origins[0] if origins else None, hint)
 
 
 def _has_password(user: User) -> bool:

@@ -17,7 +17,18 @@ from pydantic_core import PydanticCustomError
 from os_image_composer.config.nearest import allowed_values
 from os_image_composer.config.sizes import MIB, parse_size
 
-__all__ = ["Choice", "NotBuilt", "Pattern", "Rule", "choice", "not_built", "pattern", "wrong"]
+__all__ = [
+    "Choice",
+    "NotBuilt",
+    "Pattern",
+    "Rule",
+    "WholeNumber",
+    "choice",
+    "not_built",
+    "pattern",
+    "whole_number",
+    "wrong",
+]
 
 Value = TypeVar("Value")
 Rule = Callable[[str], str]
@@ -33,6 +44,8 @@ PACKAGE = re.compile(
 # How crypt(5) marks its methods. MD5 ($1$, $apr1$) is left out on purpose: it is refused.
 HASH_PREFIX = re.compile(r"\$(y|gy|7|2a|2b|2y|6|5)\$")
 WEAK_HASH_PREFIX = re.compile(r"\$(1|apr1|md5)[$,]")
+# What the build says of the root partition and of its seal (kernel-command-line(7)).
+OF_THE_BUILD = ("root=", "roothash=", "systemd.verity", "rd.systemd.verity")
 HASH_TEXT = re.compile(r"\$[A-Za-z0-9]+\$[!-9;-~]{20,}")  # crypt(5): printable ASCII without ':'
 
 
@@ -83,6 +96,24 @@ class Pattern:
         return value
 
 
+@dataclass(frozen=True)
+class WholeNumber:
+    """Takes a number from `least` to `most`."""
+
+    least: int
+    most: int
+
+    def __call__(self, value: int) -> int:
+        if not self.least <= value <= self.most:
+            raise wrong("wrong-value", f"cannot be {value}", f"{self.least} to {self.most}")
+        return value
+
+
+def whole_number(least: int, most: int) -> WholeNumber:
+    """A rule that takes a number from `least` to `most`."""
+    return WholeNumber(least, most)
+
+
 def not_built(asks_nothing: Callable[[Value], bool] = lambda value: False) -> NotBuilt[Value]:
     """A rule for a key that the language knows and this version does not carry out."""
     return NotBuilt(asks_nothing)
@@ -125,6 +156,16 @@ def priority(value: int) -> int:
     return value
 
 
+def artifact_type(value: str) -> str:
+    if value == "directory":
+        message = (
+            "cannot be 'directory': a tree of the caller's own has lost the owners of its files, and one that belongs "
+            "to subordinate ids cannot be read or removed by the caller"
+        )
+        raise wrong("wrong-value", message, "write tar, of which docs/output-formats.md makes a folder in three ways")
+    return value
+
+
 def single_line(value: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in value):
         raise wrong("wrong-value", "cannot hold line breaks or control characters")
@@ -142,7 +183,7 @@ def command(value: str) -> str:
 def kernel_command_line(value: str) -> str:
     single_line(value)
     for token in value.split():
-        if token.startswith("root="):
+        if token.startswith(OF_THE_BUILD):
             message = f"cannot hold '{token}': the root partition's address is set by the build"
             raise wrong("wrong-value", message, f"remove '{token}'")
     return value
@@ -173,6 +214,11 @@ def field_path(value: str) -> str:
     if any(character in ": \t#" for character in value):
         raise wrong("wrong-value", f"'{value}' cannot hold ':', '#' or blanks")
     return image_path(value)
+
+
+def mount_point(value: str | None) -> str | None:
+    """As fstab(5) has it: a path, or `none` for a file system that is mounted nowhere."""
+    return None if value is None or value == "none" else field_path(value)
 
 
 def program(value: str) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "Logging",
     "RepositorySettings",
     "Settings",
+    "Signing",
     "ToolsArchiveSetting",
     "load_settings",
     "own_settings_file",
@@ -72,6 +73,18 @@ class ToolsArchiveSetting:
 
 
 @dataclass(frozen=True)
+class Signing:
+    """The keys that sign the files of a build, by the files that they are in: an OpenPGP key, and an X.509 certificate
+    with its key. A passphrase file holds a passphrase in its first line."""
+
+    openpgp_key: Path | None = None
+    openpgp_passphrase_file: Path | None = None
+    x509_key: Path | None = None
+    x509_certificate: Path | None = None
+    x509_passphrase_file: Path | None = None
+
+
+@dataclass(frozen=True)
 class Settings:
     """Paths are absolute. `config_dir` holds `osv`; `mirrors` are the URLs of each mirror name in the order in which
     they are tried; `repositories` are by the name of a repository or of a distribution (all of its repositories);
@@ -93,6 +106,7 @@ class Settings:
     metadata_max_age: int = 24
     root_id_range: IdRange = ROOT_ID_RANGE
     image_tools: ToolsArchiveSetting | str = TOOLS_RESOLVED
+    signing: Signing = Signing()
     file: Path | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     offline: bool = False
@@ -109,12 +123,16 @@ class Settings:
         log_file: Path | None = None,
         mirrors: Mapping[str, tuple[str, ...]] | None = None,
         metadata_max_age: int | None = None,
+        openpgp_key: Path | None = None,
+        x509_key: Path | None = None,
+        x509_certificate: Path | None = None,
         offline: bool = False,
     ) -> Settings:
         """These settings with what the command line says in place of what it names; None is not said, and
         mirrors replace those of their names only. Relative paths begin at the current folder.
 
-        Raises UsageError for a number of workers that is out of range and for a URL that cannot be a mirror.
+        Raises UsageError for a number of workers that is out of range, for a URL that cannot be a mirror, and for a key
+        without its certificate or the other way round.
         """
         if workers is not None and not 1 <= workers <= MOST_WORKERS:
             raise UsageError("wrong-value", f"--workers cannot be {workers}", hint=f"1 to {MOST_WORKERS}")
@@ -133,6 +151,9 @@ class Settings:
             "logging.file": log_file,
             "mirrors": mirrors or None,
             "metadata_max_age": metadata_max_age,
+            "signing.openpgp_key": openpgp_key,
+            "signing.x509_key": x509_key,
+            "signing.x509_certificate": x509_certificate,
         }
         sources = {**self.sources, **{key: COMMAND_LINE for key, value in said.items() if value is not None}}
         cache = (cache_dir or self.cache_dir).absolute()
@@ -148,9 +169,23 @@ class Settings:
             logging=Logging(log_level or self.logging.level, log_file.absolute() if log_file else self.logging.file),
             mirrors={**self.mirrors, **{name: _trimmed(urls) for name, urls in (mirrors or {}).items()}},
             metadata_max_age=self.metadata_max_age if metadata_max_age is None else metadata_max_age,
+            signing=_signing(self.signing, openpgp_key, x509_key, x509_certificate),
             sources=sources,
             offline=offline or self.offline,
         )
+
+
+def _signing(said: Signing, openpgp: Path | None, key: Path | None, certificate: Path | None) -> Signing:
+    """`said` with the command line's keys over it; the passphrase file of another key opens nothing."""
+    if (key is None) != (certificate is None):
+        raise UsageError("wrong-usage", "--sign-x509 and --sign-certificate go together")
+    if openpgp is not None:
+        said = replace(said, openpgp_key=openpgp.absolute(), openpgp_passphrase_file=None)
+    if key is not None and certificate is not None:
+        said = replace(
+            said, x509_key=key.absolute(), x509_certificate=certificate.absolute(), x509_passphrase_file=None
+        )
+    return said
 
 
 def settings_file(explicit: Path | None, environment: Mapping[str, str], cwd: Path) -> Path | None:
@@ -216,7 +251,7 @@ def _over(
 
     sources = dict(defaults.sources)
     for entry in node.entries:
-        if entry.key in ("logging", "network") and isinstance(entry.node, MappingNode):
+        if entry.key in ("logging", "network", "signing") and isinstance(entry.node, MappingNode):
             sources.update({f"{entry.key}.{inner.key}": str(inner.origin) for inner in entry.node.entries})
         else:
             sources[entry.key] = str(entry.origin)
@@ -247,22 +282,26 @@ def _over(
         image_tools=ToolsArchiveSetting(_absolute(tools.archive, environment, cwd), tools.sha256)
         if tools
         else TOOLS_RESOLVED,
+        signing=Signing(
+            **{one.name: _given(getattr(model.signing, one.name), environment, cwd) for one in fields(Signing)}
+        ),
         file=path,
         sources=sources,
     )
 
 
-def _network(default: Network, said: NetworkSection, environment: Mapping[str, str], cwd: Path) -> Network:
-    def path(text: str | None) -> Path | None:
-        return _absolute(text, environment, cwd) if text else None
+def _given(text: str | None, environment: Mapping[str, str], cwd: Path) -> Path | None:
+    return _absolute(text, environment, cwd) if text else None
 
+
+def _network(default: Network, said: NetworkSection, environment: Mapping[str, str], cwd: Path) -> Network:
     identity = said.client_certificate
     return Network(
         http_proxy=default.http_proxy if said.http_proxy is None else said.http_proxy or None,
         https_proxy=default.https_proxy if said.https_proxy is None else said.https_proxy or None,
         no_proxy=default.no_proxy if said.no_proxy is None else tuple(said.no_proxy),
-        ca_bundle=path(said.ca_bundle),
-        credentials=path(said.credentials),
+        ca_bundle=_given(said.ca_bundle, environment, cwd),
+        credentials=_given(said.credentials, environment, cwd),
         client_certificate=ClientCertificate(
             _absolute(identity.certificate, environment, cwd), _absolute(identity.key, environment, cwd)
         )
@@ -282,7 +321,10 @@ def _defaults(environment: Mapping[str, str], cwd: Path) -> Settings:
     network, variables = network_of_environment(environment)
     keys = ("workers", "config_dir", "work_dir", "temp_dir", "logging.level", "logging.file")
     more = ("mirrors", "repositories", "snapshots", "metadata_max_age", "root_id_range", "image_tools")
-    nets = tuple(f"network.{one.name}" for one in fields(Network))
+    nets = (
+        *(f"network.{one.name}" for one in fields(Network)),
+        *(f"signing.{one.name}" for one in fields(Signing)),
+    )
     return Settings(
         workers=max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)))),
         config_dir=_distribution_data(),

@@ -68,6 +68,16 @@ EXAMPLE = """\
 #  archive: ~/image-tools.tar
 #  sha256: 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
 
+# The keys that sign image, bills of materials and manifest, each file with a signature beside it; --sign-openpgp,
+# --sign-x509 and --sign-certificate say the same for one build. Key files have mode 0600; a passphrase is the first
+# line of a file of its own.
+#signing:
+#  openpgp_key: ~/keys/image.pgp
+#  openpgp_passphrase_file: ~/keys/image.pgp.passphrase
+#  x509_key: ~/keys/image.key
+#  x509_certificate: ~/keys/image.pem
+#  x509_passphrase_file: ~/keys/image.key.passphrase
+
 # For builds by root only: the ids of this host that stand for those inside images.
 #root_id_range:
 #  start: 2000000000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from os_image_composer.config.network import TIMEOUT, no_proxy_problem, proxy_problem
 from os_image_composer.config.rules import choice, pattern, wrong
@@ -155,6 +155,27 @@ class ToolsArchiveSection(_Section):
     )
 
 
+class SigningSection(_Section):
+    """The keys that sign image, bills of materials and manifest."""
+
+    openpgp_key: PathText | None = Field(default=None, description="File with an OpenPGP key (mode 0600).")
+    openpgp_passphrase_file: PathText | None = Field(
+        default=None, description="File (mode 0600) with the OpenPGP key's passphrase in its first line."
+    )
+    x509_key: PathText | None = Field(default=None, description="File with an RSA or EC key (mode 0600), PEM or DER.")
+    x509_certificate: PathText | None = Field(default=None, description="Its X.509 certificate, PEM or DER.")
+    x509_passphrase_file: PathText | None = Field(
+        default=None, description="File (mode 0600) with the key's passphrase in its first line."
+    )
+
+    @model_validator(mode="after")
+    def key_and_certificate(self) -> SigningSection:
+        if (self.x509_key is None) != (self.x509_certificate is None):
+            missing = "x509_certificate" if self.x509_key else "x509_key"
+            raise wrong("missing-key", f"is missing: x509_key and x509_certificate go together: {missing}")
+        return self
+
+
 def _tools_source(value: object) -> object:
     """A word in place of the section: the source that counts without one."""
     if not isinstance(value, str):
@@ -176,4 +197,5 @@ class SettingsFile(_Section):
     network: NetworkSection = NetworkSection()
     metadata_max_age: Annotated[int, _between(0, 24 * 365)] = 24
     root_id_range: IdRangeSection | None = None
+    signing: SigningSection = SigningSection()
     image_tools: Annotated[ToolsArchiveSection | None, BeforeValidator(_tools_source)] = None

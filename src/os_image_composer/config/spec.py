@@ -30,13 +30,17 @@ class Target:
     os: str
     dist: str
     arch: str  # x86_64 | aarch64
-    image_type: str  # raw
+    image_type: str  # raw | img | iso
 
 
 @dataclass(frozen=True)
 class Artifact:
-    type: str  # raw
-    compression: str | None = None
+    """A file to make. `subformat` is given for the types that have several; `block_map` asks for a bmap beside it."""
+
+    type: str  # raw | qcow2 | vhd | vhdx | vmdk | vdi | tar
+    compression: str | None = None  # zstd | gz | xz | bz2
+    subformat: str | None = None  # vhd: fixed | dynamic; vmdk: monolithic | streamOptimized
+    block_map: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,10 +69,29 @@ class Disk:
     artifacts: tuple[Artifact, ...]
 
 
+#: Of an image that is no disk.
+NO_DISK = Disk("", 0, "gpt", (), ())
+
+
+@dataclass(frozen=True)
+class Live:
+    """A system that runs from its medium; `title` None is what the system calls itself."""
+
+    title: str | None = None
+
+
 @dataclass(frozen=True)
 class Bootloader:
-    boot_type: str  # efi
-    provider: str  # systemd-boot
+    """Of an image that has none both words are empty. `timeout` is in seconds. `tries` is how often an entry is started
+    before it is given up, None: nobody counts. `kernels` says which installed kernels get an entry, `chain` whose GRUB
+    it is."""
+
+    boot_type: str  # efi | legacy
+    provider: str  # systemd-boot | grub
+    timeout: int = 0
+    tries: int | None = None
+    kernels: str = "default"  # default | all
+    chain: str = "own"  # own | vendor
 
 
 @dataclass(frozen=True)
@@ -78,6 +101,13 @@ class Kernel:
     packages: tuple[str, ...]
     extra_modules: tuple[str, ...]
     uki: bool
+
+
+@dataclass(frozen=True)
+class Immutability:
+    """`enabled`: the root filesystem is sealed with dm-verity."""
+
+    enabled: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,6 +205,29 @@ class Configuration:
 
 
 @dataclass(frozen=True)
+class BootKey:
+    """A private key of the build host and its certificate; `passphrase` is the file that opens it, where it is named,
+    `said` the key path of the template that names it."""
+
+    key: Path
+    certificate: Path
+    passphrase: Path | None
+    said: str
+
+
+@dataclass(frozen=True)
+class SecureBoot:
+    """The keys that sign what boots, and its enrolment; where there is no key of their own, `db` signs for `kek` and
+    `pk` as well."""
+
+    db: BootKey
+    kek: BootKey | None = None
+    pk: BootKey | None = None
+    trusted: tuple[Path, ...] = ()
+    enroll: str = "manual"  # manual | if-safe | force
+
+
+@dataclass(frozen=True)
 class PackageGroup:
     """The packages that one template of the chain adds; the first group is the OS default template's."""
 
@@ -214,13 +267,17 @@ class ImageSpec:
     weak_dependencies: bool
     bootloader: Bootloader
     kernel: Kernel
+    immutability: Immutability
     users: tuple[User, ...]
     groups: tuple[Group, ...]
     network: Network | None
     services: ServiceStates
+    selinux: str | None  # disabled | permissive | enforcing; None leaves it as the packages do
     additional_files: tuple[AdditionalFile, ...]
     configurations: tuple[Configuration, ...]
     suites: tuple[RequestedSuite, ...]
+    live: Live
+    secure_boot: SecureBoot | None
     origins: Mapping[str, Origin]
 
     def origin(self, path: str) -> Origin | None:

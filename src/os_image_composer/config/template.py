@@ -15,17 +15,19 @@ from os_image_composer.config import rules, system_rules
 from os_image_composer.config.partition_types import PARTITION_TYPES
 from os_image_composer.config.rules import choice, not_built, pattern
 from os_image_composer.config.section import (
-    FieldPath,
     Later,
     LaterList,
     LaterSwitch,
+    MountPoint,
     Packages,
     Section,
     Size,
     Text,
 )
+from os_image_composer.config.selinux import MODES
 from os_image_composer.config.template_accounts import GroupTemplate, UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
+from os_image_composer.config.template_secure import SecureBootTemplate
 from os_image_composer.config.template_system import (
     ConfigurationTemplate,
     FileTemplate,
@@ -37,13 +39,15 @@ __all__ = [
     "DiskTemplate",
     "ImageTemplate",
     "KernelTemplate",
+    "LiveTemplate",
     "PartitionTemplate",
     "RepositoryTemplate",
     "SystemTemplate",
 ]
 
-FILE_SYSTEMS = ("ext4", "fat32", "vfat")
-LATER_FILE_SYSTEMS = ("btrfs", "erofs", "ext2", "ext3", "fat16", "linux-swap", "squashfs", "xfs")
+ARTIFACT_TYPES = ("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "tar")
+FILE_SYSTEMS = ("ext4", "erofs", "squashfs", "fat32", "vfat")
+LATER_FILE_SYSTEMS = ("btrfs", "ext2", "ext3", "fat16", "linux-swap", "xfs")
 
 
 class Metadata(Section):
@@ -89,15 +93,22 @@ class Target(Section):
     """The distribution's release."""
     arch: str
     """The machine's architecture."""
-    image_type: Annotated[str, AfterValidator(choice(("raw",), ("img", "iso", "wsl2")))]
-    """The kind of image."""
+    image_type: Annotated[str, AfterValidator(choice(("raw", "img", "iso"), ("wsl2",)))]
+    """The kind of image: a `raw` disk, an initrd (`img`) that has the whole system in it, or a live `iso`."""
 
 
 class ArtifactTemplate(Section):
-    type: Annotated[str, AfterValidator(choice(("raw",), ("qcow2", "tar", "vdi", "vhd", "vhdx", "vmdk")))] = "raw"
-    """The file format of the image."""
-    compression: Annotated[str, AfterValidator(choice((), ("bz2", "gz", "gzip", "xz", "zstd")))] | None = None
-    """How the file is compressed."""
+    type: Annotated[str, AfterValidator(rules.artifact_type), AfterValidator(choice(ARTIFACT_TYPES))] = "raw"
+    """The file's format: a disk as it is, one of the formats of hypervisors, or the root file system as a tar."""
+    subformat: Annotated[str, AfterValidator(choice(("fixed", "dynamic", "monolithic", "streamOptimized")))] | None = (
+        None
+    )
+    """Of a vhd `fixed`, which Azure takes, or `dynamic`; of a vmdk `monolithic` or `streamOptimized`. The first of the
+    two where it is left out."""
+    compression: Annotated[str, AfterValidator(choice(("zstd", "gz", "gzip", "xz", "bz2")))] | None = None
+    """How the file is compressed; not at all where it is left out."""
+    bmap: bool = False
+    """Whether a raw disk gets a block map beside it, with which bmaptool writes it to a stick."""
 
 
 class PartitionTemplate(Section):
@@ -132,14 +143,15 @@ class PartitionTemplate(Section):
     """Where the partition begins on the disk, such as `1MiB`."""
     end: Annotated[int | None, BeforeValidator(rules.partition_end)]
     """Where the partition ends, such as `257MiB`; `"0"` is the end of the disk."""
-    mount_point: FieldPath | None = None
-    """Where the running system mounts it; `/` is the root."""
+    mount_point: MountPoint = None
+    """Where the running system mounts it; `/` is the root, `none` is nowhere."""
     mount_options: (
         Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9=,._:+/@%-]+", "options divided by commas"))] | None
     ) = None
     """Options of the mount, divided by commas (fstab(5))."""
-    flags: list[Annotated[str, AfterValidator(choice(("boot", "esp"), ("bios_grub", "legacy_boot")))]] = []
-    """Marks of the EFI system partition; the type says the same."""
+    flags: list[Annotated[str, AfterValidator(choice(("boot", "esp", "bios_grub"), ("legacy_boot",)))]] = []
+    """Marks that say what the type says too: `boot` and `esp` of an EFI system partition, `bios_grub` of one of type
+    `bios`."""
 
 
 class DiskTemplate(Section):
@@ -162,10 +174,20 @@ class DiskTemplate(Section):
 
 
 class BootloaderTemplate(Section):
-    boot_type: Annotated[str, AfterValidator(choice(("efi",), ("legacy",)))] | None = None
-    """How the firmware starts the machine."""
-    provider: Annotated[str, AfterValidator(choice(("systemd-boot",), ("grub", "grub2")))] | None = None
-    """The boot loader."""
+    boot_type: Annotated[str, AfterValidator(choice(("efi", "legacy")))] | None = None
+    """How the firmware starts the machine: UEFI, or `legacy`, a BIOS."""
+    provider: Annotated[str, AfterValidator(choice(("systemd-boot", "grub", "grub2")))] | None = None
+    """The boot loader; `grub2` is another name of `grub`."""
+    timeout: Annotated[int, AfterValidator(rules.whole_number(0, 3600))] | None = None
+    """Seconds for which the menu is shown; 0, as where it is left out, starts the default entry at once."""
+    tries: Annotated[int, AfterValidator(rules.whole_number(1, 99))] | None = None
+    """How often an entry is started that has not yet been confirmed by a system that came up (systemd-boot)."""
+    kernels: Annotated[str, AfterValidator(choice(("default", "all")))] | None = None
+    """Which installed kernels get an entry: the `default` one, which is the newest or that of `kernel.version`, or
+    `all`."""
+    chain: Annotated[str, AfterValidator(choice(("own", "vendor")))] | None = None
+    """Whose GRUB it is: `own`, made from the distribution's modules, or `vendor`, the distribution's signed shim and
+    GRUB as they are."""
 
 
 class KernelTemplate(Section):
@@ -177,17 +199,31 @@ class KernelTemplate(Section):
     """The kernel's command line, without `root=`."""
     enable_extra_modules: Annotated[str, AfterValidator(rules.module_names)] | None = None
     """Kernel modules that the initrd gets beside those it finds itself, divided by blanks."""
-    uki: Annotated[bool, AfterValidator(not_built(lambda value: value))] | None = None
-    """Whether kernel, initrd and command line are one file; with systemd-boot they always are."""
+    uki: bool | None = None
+    """Whether kernel, initrd and command line are one file (a unified kernel image); where it is left out they are with
+    systemd-boot, and not with GRUB."""
     packages: Packages | None = None
     """The packages that bring the kernel."""
+
+
+class LiveTemplate(Section):
+    """A system that runs from the medium that it is started from."""
+
+    title: (
+        Annotated[
+            str,
+            AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9 ()+,./:_-]{0,59}", "letters, digits, blanks, ()+,-./:_")),
+        ]
+        | None
+    ) = None
+    """The system's name in the menu; the one that the system gives itself (os-release(5)) where it is left out."""
 
 
 class Immutability(Section):
     enabled: bool
     """Whether the root file system is sealed (dm-verity)."""
     secure_boot_db_key: str | None = Field(None, alias="secureBootDBKey")
-    """The private key that signs what boots."""
+    """The private key that signs what boots; all three or none. `secureBoot` says the same and more."""
     secure_boot_db_crt: str | None = Field(None, alias="secureBootDBCrt")
     """Its certificate, PEM."""
     secure_boot_db_cer: str | None = Field(None, alias="secureBootDBCer")
@@ -232,8 +268,12 @@ class SystemTemplate(Section):
     """How the machine boots."""
     kernel: KernelTemplate | None = None
     """The kernel and its command line."""
-    immutability: Annotated[Immutability, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
-    """A root file system that cannot change, and secure boot."""
+    live: LiveTemplate | None = None
+    """What a live ISO is called."""
+    immutability: Immutability | None = None
+    """A root file system that cannot change."""
+    secure_boot: SecureBootTemplate | None = None
+    """Own keys: what boots is signed with them, and machines that have them enrolled start nothing else."""
     fde: Annotated[Encryption, AfterValidator(not_built(lambda value: not value.enabled))] | None = None
     """Encrypted partitions."""
     users: list[UserTemplate] = []
@@ -242,6 +282,10 @@ class SystemTemplate(Section):
     """Groups to make beside those that packages bring and the one of each user."""
     network: NetworkTemplate | None = None
     """The network's interfaces and what configures them."""
+    selinux: Annotated[str, AfterValidator(choice(MODES))] | None = None
+    """Whether the kernel keeps to the SELinux policy that the packages bring: `enforcing` refuses what it does not
+    allow, `permissive` only tells of it, `disabled` loads none. The root is labelled while it is written; the kernel's
+    command line gets what switches SELinux on, or off. Left out, nothing of it is touched."""
     services: ServicesTemplate | None = None
     """Which units start at boot. Done last, so it has the last word."""
     additional_files: list[FileTemplate] = []

@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from os_image_composer.config import rules, spec
+from os_image_composer.config.artifacts import artifact
+from os_image_composer.config.boot_rules import loader_name, makes_uki
 from os_image_composer.config.folders import files_in_folder
+from os_image_composer.config.secure_boot import secure_boot_spec
 from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate
 from os_image_composer.config.template_accounts import UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
@@ -22,7 +25,7 @@ def image_spec(
 ) -> spec.ImageSpec:
     """`model` is the merge of `chain` and was checked whole; `origins` are the places of its values."""
     disk, system = model.disk, model.system_config
-    if disk is None or system is None:
+    if system is None:
         raise ValueError("the template was not checked")
     target = model.target
     files, origins = _files(system.additional_files, origins)
@@ -30,7 +33,7 @@ def image_spec(
         name=model.image.name,
         version=model.image.version,
         target=spec.Target(target.os, target.dist, target.arch, target.image_type),
-        disk=_disk(disk),
+        disk=spec.NO_DISK if disk is None else _disk(disk),
         config_name=system.name or "",
         hostname=system.hostname or None,
         timezone=system.timezone,
@@ -40,10 +43,12 @@ def image_spec(
         weak_dependencies=bool(system.weak_dependencies),
         bootloader=_bootloader(system),
         kernel=_kernel(system),
+        immutability=spec.Immutability(system.immutability is not None and system.immutability.enabled),
         users=tuple(_user(user) for user in system.users),
         groups=tuple(spec.Group(group.name, group.gid) for group in system.groups),
         network=_network(system.network),
         services=_services(system.services),
+        selinux=system.selinux,
         additional_files=files,
         configurations=tuple(
             spec.Configuration(entry.cmd, origins.get(f"systemConfig.configurations[{index}].cmd"))
@@ -52,6 +57,8 @@ def image_spec(
         suites=tuple(
             spec.RequestedSuite(repository.codename, repository.priority) for repository in model.package_repositories
         ),
+        live=spec.Live(system.live.title if system.live else None),
+        secure_boot=secure_boot_spec(system.secure_boot, system.immutability, origins),
         origins={**origins, **_package_places(chain)},
     )
 
@@ -82,13 +89,22 @@ def _disk(disk: DiskTemplate) -> spec.Disk:
             )
             for partition in disk.partitions
         ),
-        artifacts=tuple(spec.Artifact(a.type, a.compression) for a in disk.artifacts) or (spec.Artifact("raw"),),
+        artifacts=tuple(map(artifact, disk.artifacts)) or (spec.Artifact("raw"),),
     )
 
 
 def _bootloader(system: SystemTemplate) -> spec.Bootloader:
     loader = system.bootloader
-    return spec.Bootloader((loader and loader.boot_type) or "", (loader and loader.provider) or "")
+    if loader is None:
+        return spec.Bootloader("", "")
+    return spec.Bootloader(
+        boot_type=loader.boot_type or "",
+        provider=loader_name(loader.provider),
+        timeout=loader.timeout or 0,
+        tries=loader.tries,
+        kernels=loader.kernels or "default",
+        chain=loader.chain or "own",
+    )
 
 
 def _kernel(system: SystemTemplate) -> spec.Kernel:
@@ -100,8 +116,7 @@ def _kernel(system: SystemTemplate) -> spec.Kernel:
         cmdline=(kernel.cmdline or "").strip(),
         packages=tuple(kernel.packages or ()),
         extra_modules=tuple((kernel.enable_extra_modules or "").split()),
-        # systemd-boot always gets a UKI, also when the key is left out.
-        uki=True,
+        uki=makes_uki(kernel.uki, loader_name(system.bootloader.provider if system.bootloader else None)),
     )
 
 

@@ -8,7 +8,7 @@ entries. Offsets and sizes are bytes. A journal that was not replayed is named a
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -32,6 +32,7 @@ _RO_COMPAT = {0x1: "sparse_super", 0x2: "large_file", 0x8: "huge_file", 0x10: "u
 _RO_COMPAT |= {0x40: "extra_isize", 0x100: "quota", 0x200: "bigalloc", 0x400: "metadata_csum", 0x1000: "read-only"}
 _RO_COMPAT |= {0x2000: "project", 0x4000: "shared_blocks", 0x8000: "verity", 0x10000: "orphan_present"}
 _META_BG, _64BIT = 0x10, 0x80
+_BLOCK_UNINIT = 0x2
 _BEYOND_EXT3 = 0x40 | 0x80 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000
 _RO_BEYOND_EXT3 = 0x8 | 0x10 | 0x20 | 0x40 | 0x200 | 0x400
 
@@ -131,6 +132,45 @@ class Ext4:
         found = {name: str(struct.unpack_from("<I", data, at)[0]) for name, at in numbers.items()}
         found["mounts"] = str(struct.unpack_from("<H", data, 52)[0])
         return found | {"hash-seed": data[236:252].hex(), "inodes": str(self._super.inodes)}
+
+    # -- space -----------------------------------------------------------------------------------------------
+
+    def free(self) -> Iterator[tuple[int, int]]:
+        """Offset and size of what neither a file nor the filesystem itself uses, in order. Raises FormatError."""
+        s = self._super
+        if "bigalloc" in s.volume.features:
+            raise FormatError("a bitmap of clusters is not read here")
+        if s.blocks_per_group > 8 * s.block_size:
+            raise FormatError("an ext4 block group is larger than its bitmap")
+        groups = -(-(s.blocks - s.first_block) // s.blocks_per_group)
+        descriptors = self._window.read((s.first_block + 1) * s.block_size, groups * s.descriptor_size)
+        # The super block, and behind it the descriptors with the room that is kept for more of them.
+        reserved = struct.unpack("<H", self._window.read(1024 + 206, 2))[0]
+        head = 1 + -(-groups * s.descriptor_size // s.block_size) + reserved
+        own = self._own_blocks(descriptors, groups)
+        for group in range(groups):
+            first = s.first_block + group * s.blocks_per_group
+            end = min(first + s.blocks_per_group, s.blocks)
+            descriptor = descriptors[group * s.descriptor_size :][: s.descriptor_size]
+            if struct.unpack_from("<H", descriptor, 18)[0] & _BLOCK_UNINIT:
+                runs = _without((min(first + head, end), end), own)
+            else:
+                bitmap = self._block(_number(descriptor, 0))
+                runs = ((first + at, first + to) for at, to in _clear_bits(bitmap, end - first))
+            for at, to in runs:
+                yield at * s.block_size, (to - at) * s.block_size
+
+    def _own_blocks(self, descriptors: bytes, groups: int) -> list[tuple[int, int]]:
+        """First block and end of each group's bitmaps and inode table, in order."""
+        s = self._super
+        table = -(-s.inodes_per_group * s.inode_size // s.block_size)
+        own = []
+        for group in range(groups):
+            descriptor = descriptors[group * s.descriptor_size :][: s.descriptor_size]
+            for field, size in ((0, 1), (4, 1), (8, table)):
+                number = _number(descriptor, field)
+                own.append((number, number + size))
+        return sorted(own)
 
     # -- names -----------------------------------------------------------------------------------------------
 
@@ -377,6 +417,44 @@ def _device(block: bytes) -> tuple[int, int]:
     if old:
         return old >> 8 & 0xFF, old & 0xFF
     return (new & 0xFFF00) >> 8, (new & 0xFF) | (new >> 12 & 0xFFF00)
+
+
+def _number(descriptor: bytes, field: int) -> int:
+    """A block's number in a group descriptor, whose upper half stands 32 bytes later where there is room."""
+    (low,) = struct.unpack_from("<I", descriptor, field)
+    high = struct.unpack_from("<I", descriptor, field + 32)[0] if len(descriptor) >= 64 else 0
+    return int(low | high << 32)
+
+
+def _clear_bits(bitmap: bytes, count: int) -> Iterator[tuple[int, int]]:
+    """First and end of each run of zeros among the first `count` bits, the lowest of each byte first."""
+    start: int | None = None
+    for at in range(0, count, 8):
+        byte = bitmap[at // 8]
+        if byte == (0xFF if start is None else 0):
+            continue
+        for bit in range(at, min(at + 8, count)):
+            used = byte >> bit % 8 & 1
+            if used and start is not None:
+                yield start, bit
+                start = None
+            elif not used and start is None:
+                start = bit
+    if start is not None:
+        yield start, count
+
+
+def _without(run: tuple[int, int], taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The parts of `run` that none of `taken`, which are in order, covers."""
+    at, end = run
+    for first, to in taken:
+        if to <= at or first >= end:
+            continue
+        if first > at:
+            yield at, first
+        at = max(at, to)
+    if at < end:
+        yield at, end
 
 
 def _super(window: Window) -> _Super:

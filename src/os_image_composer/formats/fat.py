@@ -51,6 +51,18 @@ class Fat:
         serial = f"{g.serial[:4]}-{g.serial[4:]}"
         self.volume = Volume("vfat", serial, label or None, g.size, used, g.cluster_size, (f"fat{g.bits}",))
 
+    def free(self) -> Iterator[tuple[int, int]]:
+        """Offset and size of what neither a file nor the filesystem itself uses, in order."""
+        g, start = self._geometry, None
+        for number in range(2, g.clusters + 2):
+            if self._fat[number] and start is not None:
+                yield self._place(start), (number - start) * g.cluster_size
+                start = None
+            elif not self._fat[number] and start is None:
+                start = number
+        if start is not None:
+            yield self._place(start), (g.clusters + 2 - start) * g.cluster_size
+
     def find(self, path: str) -> Node | None:
         node = self._root()
         for name in [part for part in path.split("/") if part]:

@@ -30,13 +30,20 @@ class Section:
 
 @dataclass(frozen=True)
 class PeImage:
-    """`machine` as uname(1) names it; `certificates` are the PKCS #7 blobs of the certificate table."""
+    """`machine` as uname(1) names it; `certificates` are the PKCS #7 blobs of the certificate table. `headers` is
+    SizeOfHeaders, `checksum_at` and `table_at` are where in the file the checksum and the certificate table's entry in
+    the data directory stand; `table_at` is 0 where the directory has no such entry. `table` is that entry: where the
+    certificate table lies in the file, and its size."""
 
     machine: str
     size_of_image: int
     section_alignment: int
     sections: tuple[Section, ...]
     certificates: tuple[bytes, ...] = ()
+    headers: int = 0
+    checksum_at: int = 0
+    table_at: int = 0
+    table: tuple[int, int] = (0, 0)
 
     def section(self, name: str) -> Section:
         """Raises FormatError where there is none."""
@@ -60,7 +67,7 @@ def parse_pe(file: Window) -> PeImage:
             raise FormatError("no PE signature")
         machine, count, optional_size = struct.unpack_from("<HH12xH", coff, 4)
         optional = file.head(optional_size, start + 24)
-        magic, alignment, image_size = struct.unpack_from("<H30xI20xI", optional)
+        magic, alignment, image_size, headers = struct.unpack_from("<H30xI20xII", optional)
         if magic != _PE32_PLUS:
             raise FormatError("not a PE32+ image")
         if count > _MAX_SECTIONS or not alignment:
@@ -70,7 +77,20 @@ def parse_pe(file: Window) -> PeImage:
     except struct.error as error:
         raise FormatError("cut off in the headers") from error
     name = _MACHINES.get(machine, f"0x{machine:04x}")
-    return PeImage(name, image_size, alignment, sections, _certificates(file, optional))
+    entry = _table_entry(optional)
+    # Of all directories this one alone holds an offset in the file, not an address.
+    offset, size = struct.unpack_from("<II", optional, entry) if entry else (0, 0)
+    return PeImage(
+        machine=name,
+        size_of_image=image_size,
+        section_alignment=alignment,
+        sections=sections,
+        certificates=_certificates(file, offset, size),
+        headers=headers,
+        checksum_at=start + 24 + 64,
+        table_at=start + 24 + entry if entry else 0,
+        table=(offset, size) if size else (0, 0),
+    )
 
 
 def content(image: PeImage, file: Window, name: str) -> bytes:
@@ -98,16 +118,17 @@ def _section(data: bytes, start: int) -> Section:
     return Section(name.rstrip(b"\0").decode("ascii", "replace"), address, size, offset, stored)
 
 
-def _certificates(file: Window, optional: bytes) -> tuple[bytes, ...]:
-    """WIN_CERTIFICATE structures of type PKCS_SIGNED_DATA. Raises FormatError where the table does not fit the file."""
-    if len(optional) < 112:
-        return ()
-    (directories,) = struct.unpack_from("<I", optional, 108)
+def _table_entry(optional: bytes) -> int:
+    """Where in the optional header the certificate table's directory entry stands; 0 where there is none."""
     entry = 112 + 8 * _CERTIFICATE_DIRECTORY
-    if directories <= _CERTIFICATE_DIRECTORY or len(optional) < entry + 8:
-        return ()
-    # Of all directories this one alone holds an offset in the file, not an address.
-    offset, size = struct.unpack_from("<II", optional, entry)
+    if len(optional) < entry + 8:
+        return 0
+    (directories,) = struct.unpack_from("<I", optional, 108)
+    return entry if directories > _CERTIFICATE_DIRECTORY else 0
+
+
+def _certificates(file: Window, offset: int, size: int) -> tuple[bytes, ...]:
+    """WIN_CERTIFICATE structures of type PKCS_SIGNED_DATA. Raises FormatError where the table does not fit the file."""
     if not size:
         return ()
     table = file.part(offset, size).read(0, size) if size <= 1 << 20 else b""

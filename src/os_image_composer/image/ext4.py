@@ -38,10 +38,13 @@ _FEATURES = (
     "extra_isize",
     "metadata_csum",
 )
+# What only a filesystem has that is written to.
+_ONLY_WRITTEN = ("has_journal", "resize_inode")
 
 
-def mke2fs(image: str, tree: str, partition: PlacedPartition) -> tuple[str, ...]:
-    """Write `tree` as ext4 into `image` at the partition's place."""
+def mke2fs(image: str, tree: str | None, partition: PlacedPartition, *, read_only: bool = False) -> tuple[str, ...]:
+    """Write `tree` as ext4 into `image` at the partition's place, or an empty filesystem. One that is only read has
+    neither a journal nor blocks kept for root."""
     extended = ",".join(
         (
             f"offset={partition.start}",
@@ -53,13 +56,14 @@ def mke2fs(image: str, tree: str, partition: PlacedPartition) -> tuple[str, ...]
         )
     )
     label = ("-L", partition.label) if partition.label else ()
+    features = [f for f in _FEATURES if not (read_only and f in _ONLY_WRITTEN)]
     return (
         "mke2fs",
-        *("-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-I", "256", "-m", "1"),
-        *("-O", ",".join(_FEATURES)),
+        *("-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-I", "256", "-m", "0" if read_only else "1"),
+        *("-O", ",".join(features)),
         *("-U", partition.filesystem_uuid, *label),
         *("-E", extended),
-        *("-d", tree),
+        *(("-d", tree) if tree is not None else ()),
         image,
         str(partition.size // BLOCK),
     )

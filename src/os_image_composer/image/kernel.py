@@ -1,4 +1,4 @@
-"""Which kernel the image boots."""
+"""Which kernels the image boots."""
 
 from __future__ import annotations
 
@@ -18,24 +18,40 @@ class Kernel:
     release: str
 
 
-def find_kernel(sandbox: Sandbox, tree: Tree, pattern: str, modules: str, wanted: str | None) -> Kernel:
-    """The newest kernel that matches glob `pattern`, or the newest whose release begins with `wanted`. The release
-    is what the glob's `*` stands for, and it must have its modules. Raises StepError when there is none."""
-    prefix, suffix = pattern.split("*", 1)
-    releases = [p[len(prefix) : len(p) - len(suffix)] for p in sandbox.glob(tree, pattern)]
-    fitting = [r for r in releases if wanted is None or re.match(re.escape(wanted) + r"(?![0-9A-Za-z])", r)]
-    if not fitting:
-        have = f"it has {', '.join(releases)}" if releases else f"nothing matches /{pattern}"
-        raise StepError(
-            "no-kernel",
-            f"the image has no kernel{f' {wanted}' if wanted else ''}",
-            cause=have,
-            hint="name a kernel package in systemConfig.kernel.packages",
-        )
-    release = max(fitting, key=_natural)
-    if not sandbox.glob(tree, f"{modules}/{release}"):
-        raise StepError("no-modules", f"kernel {release} has no modules in /{modules}/{release}")
-    return Kernel(f"{prefix}{release}{suffix}", release)
+@dataclass(frozen=True)
+class KernelChoice:
+    """Which kernels of an image boot. `pattern` is a glob in the image root whose `*` stands for the release, `modules`
+    the folder that has one of that name for each. The default kernel is the newest, or the newest whose release begins
+    with `wanted`; with `every` the others get an entry too."""
+
+    pattern: str
+    modules: str
+    wanted: str | None
+    every: bool = False
+
+    def find(self, sandbox: Sandbox, tree: Tree) -> tuple[Kernel, ...]:
+        """The kernels, the default first and then the newest first. Raises StepError `no-kernel`, `no-modules`."""
+        prefix, suffix = self.pattern.split("*", 1)
+        found = [p[len(prefix) : len(p) - len(suffix)] for p in sandbox.glob(tree, self.pattern)]
+        releases = sorted(found, key=_natural, reverse=True)
+        fitting = [r for r in releases if self.wanted is None or _begins(r, self.wanted)]
+        if not fitting:
+            have = f"it has {', '.join(found)}" if found else f"nothing matches /{self.pattern}"
+            raise StepError(
+                "no-kernel",
+                f"the image has no kernel{f' {self.wanted}' if self.wanted else ''}",
+                cause=have,
+                hint="name a kernel package in systemConfig.kernel.packages",
+            )
+        chosen = [fitting[0], *(r for r in releases if self.every and r != fitting[0])]
+        for release in chosen:
+            if not sandbox.glob(tree, f"{self.modules}/{release}"):
+                raise StepError("no-modules", f"kernel {release} has no modules in /{self.modules}/{release}")
+        return tuple(Kernel(f"{prefix}{release}{suffix}", release) for release in chosen)
+
+
+def _begins(release: str, wanted: str) -> bool:
+    return bool(re.match(re.escape(wanted) + r"(?![0-9A-Za-z])", release))
 
 
 def _natural(release: str) -> list[tuple[int, int | str]]:

@@ -21,6 +21,7 @@ from os_image_composer.image.keyboard import set_keyboard
 from os_image_composer.image.localization import set_locale, set_timezone
 from os_image_composer.image.network import set_network
 from os_image_composer.image.placed_files import PlacedFile, belongs_to_accounts, place_files, sweep
+from os_image_composer.image.selinux import Selinux, set_selinux
 from os_image_composer.image.units import UnitStates, set_units
 
 
@@ -44,6 +45,7 @@ class ConfigureOs:
     accounts: tuple[Account, ...]
     network: Network | None
     commands: tuple[str, ...]
+    selinux: Selinux | None
     units: UnitStates
     leftovers: tuple[str, ...]
     first_boot: tuple[FirstBootFile, ...]
@@ -71,6 +73,9 @@ class ConfigureOs:
         if self.network is not None:
             set_network(sandbox, tree, self.network, env, work.say)
         self._commands(work, tree, env)
+        # After the commands, which may bring a policy.
+        if self.selinux is not None:
+            set_selinux(sandbox, tree, self.selinux)
         # After the commands, which may bring units of their own.
         set_units(sandbox, tree, self.units, env, work.say)
         self._finish(work, tree)

@@ -12,7 +12,6 @@ from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
 from os_image_composer.formats.pe import content, parse_pe, room_of
 from os_image_composer.formats.window import Window
-from os_image_composer.image.initrd import INITRD
 from os_image_composer.image.kernel import Kernel
 
 _PROGRAM = "usr/bin/ukify"
@@ -30,6 +29,7 @@ class Parts:
     """What is put together; `stub` and `os_release` are paths in the image root, `own_stub` is a copy of the stub."""
 
     kernel: Kernel
+    initrd: Path
     cmdline: str
     stub: str
     os_release: str
@@ -42,7 +42,7 @@ def unify(work: Work[Services], target: Tree, parts: Parts, uki: Path, source_da
     upper = work.scratch / f"ukify-{uki.name}"
     sandbox.new_layer(upper)
     root, prefix = Tree(target.lower, upper), ""
-    mounts: tuple[Mount, ...] = (Bind(work.one("initrd"), _INITRD),)
+    mounts: tuple[Mount, ...] = (Bind(parts.initrd, _INITRD),)
     own = bool(sandbox.glob(target, _PROGRAM))
     if not own:
         root, prefix = Tree(work.all("tools"), upper), "/target"
@@ -68,7 +68,7 @@ def _argv(parts: Parts, prefix: str) -> tuple[str, ...]:
         f"/{_PROGRAM}",
         "build",
         f"--linux={prefix}/{parts.kernel.path}",
-        f"--initrd={_INITRD}/{INITRD}",
+        f"--initrd={_INITRD}",
         f"--cmdline={parts.cmdline}",
         f"--os-release=@{prefix}/{parts.os_release}",
         f"--uname={parts.kernel.release}",

@@ -85,7 +85,8 @@ class LockedRepository:
 @dataclass(frozen=True)
 class Lock:
     """Same lock, same bits: `seed` (a UUID) and `source_date_epoch` stand for all that is random or dated.
-    `sets` has `image`, `chroot` and `image-tools`."""
+    `sets` has `image`, `chroot` and `image-tools`, and `format-tools` where another format than a raw disk is asked
+    for."""
 
     os: str
     dist: str

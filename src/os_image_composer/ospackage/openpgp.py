@@ -82,6 +82,12 @@ def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], 
     return Keyring(tuple(usable), tuple(sorted(pinned)))
 
 
+def keyring_of(files: Sequence[Path], now: float) -> Keyring:
+    """All certificates of `files`, which whoever named them trusts as they are. Raises as `load_keyring`."""
+    found = [certificate.fingerprint for file in files for certificate in _certificates(file)]
+    return load_keyring("these signatures", found, files, now)
+
+
 def holds_certificates(data: bytes) -> bool:
     """Whether these bytes are OpenPGP certificates, at least one."""
     try:
@@ -125,6 +131,18 @@ def verify_cleartext(document: bytes, what: str, keyring: Keyring) -> Signed:
 
 def verify_detached(data: bytes, signature: bytes, what: str, keyring: Keyring) -> Signed:
     """`data`, when one of the detached signatures over it is a pinned key's. Raises as `verify_cleartext`."""
+    return Signed(data, _verify_each(signature, what, keyring, functools.partial(_verify_bytes, data)))
+
+
+def verify_file(file: Path, signature: bytes, what: str, keyring: Keyring) -> tuple[str, ...]:
+    """The signers, as in `Signed`, when one of the detached signatures over the file, which is not read into memory, is
+    a pinned key's. Raises as `verify_cleartext`."""
+    return _verify_each(signature, what, keyring, functools.partial(_verify_path, file))
+
+
+def _verify_each(
+    signature: bytes, what: str, keyring: Keyring, run: Callable[[pysequoia.Sig, _Store], pysequoia.Decrypted]
+) -> tuple[str, ...]:
     issuers = _issuers(signature, what, keyring)
     try:
         parsed = [pysequoia.Sig.from_bytes(bytes(p)) for p in _signature_packets(signature)]
@@ -133,7 +151,7 @@ def verify_detached(data: bytes, signature: bytes, what: str, keyring: Keyring) 
     accepted: tuple[str, ...] = ()
     failure: TrustError | None = None
     for one in parsed:
-        verifier = functools.partial(_verify_one, data, one)
+        verifier = functools.partial(run, one)
         try:
             _, signers = _verify(what, issuers, keyring, verifier)
             accepted = accepted or signers
@@ -141,11 +159,15 @@ def verify_detached(data: bytes, signature: bytes, what: str, keyring: Keyring) 
             failure = failure or error
     if not accepted:
         raise failure or TrustError("not-signed", f"{what} is not signed")
-    return Signed(data, accepted)
+    return accepted
 
 
-def _verify_one(data: bytes, signature: pysequoia.Sig, store: _Store) -> pysequoia.Decrypted:
+def _verify_bytes(data: bytes, signature: pysequoia.Sig, store: _Store) -> pysequoia.Decrypted:
     return pysequoia.verify(bytes=data, store=store, signature=signature)
+
+
+def _verify_path(file: Path, signature: pysequoia.Sig, store: _Store) -> pysequoia.Decrypted:
+    return pysequoia.verify(file=str(file), store=store, signature=signature)
 
 
 def _verify(

@@ -29,12 +29,22 @@ from os_image_composer.errors import MetadataError, TrustError, UsageError
 from os_image_composer.ospackage.cache import BLOCK, PackageCache, writing
 from os_image_composer.ospackage.lock import AskedGroup, LockedPackage, LockedRepository, PackageSet, Transaction
 from os_image_composer.ospackage.tools_index import MAX_INDEX, ToolsIndex, dump_index, parse_index
-from os_image_composer.ospackage.transactions import with_roots
+from os_image_composer.ospackage.transactions import needs_of, reachable, with_roots
 
-__all__ = ["TOOLS", "ToolsArchive", "check_free", "open_tools_archive", "unmarked", "write_tools_archive"]
+__all__ = [
+    "FORMAT_TOOLS",
+    "TOOLS",
+    "ToolsArchive",
+    "check_free",
+    "open_tools_archive",
+    "unmarked",
+    "write_tools_archive",
+]
 
 # The set of packages, and in a lock the repositories of an archive: image-tools/<name>.
 TOOLS = "image-tools"
+# The set of those that pack images in other formats. An archive has both.
+FORMAT_TOOLS = "format-tools"
 _RECORD = 512
 _END = bytes(2 * _RECORD)
 _INDEX = "index.json"
@@ -62,16 +72,20 @@ class ToolsArchive:
         """Whether a package of this digest is in it."""
         return sha256 in self._entries
 
-    def locked(self, asked: Mapping[str, str], family: str) -> tuple[tuple[LockedRepository, ...], PackageSet]:
-        """What a lock says of it: its repositories under names of their own, because a target may have the same ones
-        as they are at another time, and its packages of this `family`; `asked` are the texts that ask for image tools,
-        each with the name of the package that meets it."""
+    def repositories(self, family: str) -> tuple[LockedRepository, ...]:
+        """Those of its packages, which are of this `family`, as a lock has them: under names of their own, because a
+        target may have the same ones as they are at another time."""
         url = self.path.as_uri()
-        repositories = tuple(
-            replace(r, name=f"{TOOLS}/{r.name}", url=url, family=family) for r in self.index.repositories
+        return tuple(replace(r, name=f"{TOOLS}/{r.name}", url=url, family=family) for r in self.index.repositories)
+
+    def locked(self, name: str, asked: Mapping[str, str]) -> PackageSet:
+        """What a lock has as the set `name`: the packages that meet `asked`, which are texts, each with the name of the
+        package that meets it, and those that these need."""
+        needed = reachable(needs_of(self.index.packages), asked.values())
+        packages = tuple(
+            replace(p, repository=f"{TOOLS}/{p.repository}") for p in self.index.packages if p.name in needed
         )
-        packages = tuple(replace(p, repository=f"{TOOLS}/{p.repository}") for p in self.index.packages)
-        return repositories, with_roots(PackageSet((Transaction(TOOLS, packages),), (AskedGroup(TOOLS, asked),)))
+        return with_roots(PackageSet((Transaction(name, packages),), (AskedGroup(name, asked),)))
 
     def bring(self, packages: Sequence[LockedPackage], cache: PackageCache) -> None:
         """Have the packages, which are in it, in the cache, each one's bytes checked in this call. Raises TrustError

@@ -4,18 +4,19 @@ packages that the settings name."""
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from os_image_composer.chroot.check import Check, State
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import load_distribution, load_image_tools
 from os_image_composer.config.settings import Settings, ToolsArchiveSetting
-from os_image_composer.config.spec import PackageGroup, Target
+from os_image_composer.config.spec import ImageSpec, PackageGroup, Target
 from os_image_composer.errors import ComposerError, TrustError, UsageError
 from os_image_composer.ospackage.family import family_for
-from os_image_composer.ospackage.lock import LockedRepository, PackageSet
+from os_image_composer.ospackage.lock import PackageSet
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, SetRequest
-from os_image_composer.ospackage.tools_archive import TOOLS, ToolsArchive, open_tools_archive
+from os_image_composer.ospackage.tools_archive import FORMAT_TOOLS, TOOLS, ToolsArchive, open_tools_archive
 from os_image_composer.provider.packages import Source
 
 
@@ -25,9 +26,15 @@ def archive_digest(settings: Settings) -> str | None:
     return named.sha256 if isinstance(named, ToolsArchiveSetting) else None
 
 
-def tools_request(tools: ImageTools) -> SetRequest:
-    """What a resolver is asked for."""
-    return SetRequest(TOOLS, (PackageGroup(TOOLS, tools.packages),), essential=False)
+def needs_format_tools(spec: ImageSpec) -> bool:
+    """Whether more is to be made than a raw disk and its block map."""
+    return any(artifact.type != "raw" or artifact.compression for artifact in spec.disk.artifacts)
+
+
+def tools_requests(tools: ImageTools, *names: str) -> tuple[SetRequest, ...]:
+    """What a resolver is asked for: the sets `names` of the image tools."""
+    packages = {TOOLS: tools.packages, FORMAT_TOOLS: tools.format_packages}
+    return tuple(SetRequest(name, (PackageGroup(name, packages[name]),), essential=False) for name in names)
 
 
 def tools_target(settings: Settings) -> Target:
@@ -38,7 +45,7 @@ def tools_target(settings: Settings) -> Target:
 
 def open_archive(settings: Settings, tools: ImageTools, distribution: Distribution) -> ToolsArchive | None:
     """The archive that the settings name, checked; None where they name none. Raises what `open_tools_archive` raises,
-    and UsageError for one of another distribution or architecture, or without a package that is needed."""
+    and UsageError for one of another distribution or architecture."""
     named = settings.image_tools
     if not isinstance(named, ToolsArchiveSetting):
         return None
@@ -52,25 +59,29 @@ def open_archive(settings: Settings, tools: ImageTools, distribution: Distributi
             cause=f"{' '.join(found)} instead of {' '.join(wanted)}",
             hint="write one with this version of the program: `env export`",
         )
-    names = family_for(distribution.family).names
-    missing = [name for name in tools.packages if not any(names(name, package) for package in index.packages)]
-    if missing:
-        raise UsageError(
-            "tools-archive-incomplete",
-            f"{archive.path} lacks image tools that are needed",
-            cause=f"there is no package {', '.join(missing)} in it",
-            hint="write one with this version of the program: `env export`",
-        )
+    locked_tools(archive, tools_requests(tools, TOOLS), distribution)
     return archive
 
 
 def locked_tools(
-    archive: ToolsArchive, tools: ImageTools, distribution: Distribution
-) -> tuple[tuple[LockedRepository, ...], PackageSet]:
-    """What a lock says of an archive that has all the image tools."""
+    archive: ToolsArchive, requests: Sequence[SetRequest], distribution: Distribution
+) -> dict[str, PackageSet]:
+    """What a lock has of an archive. Raises UsageError `tools-archive-incomplete` for a package that is not in it."""
     names = family_for(distribution.family).names
-    asked = {text: next(p.name for p in archive.index.packages if names(text, p)) for text in tools.packages}
-    return archive.locked(asked, distribution.family)
+    found: dict[str, PackageSet] = {}
+    for request in requests:
+        texts = [text for group in request.groups for text in group.packages]
+        asked = {text: next((p.name for p in archive.index.packages if names(text, p)), "") for text in texts}
+        missing = [text for text, name in asked.items() if not name]
+        if missing:
+            raise UsageError(
+                "tools-archive-incomplete",
+                f"{archive.path} lacks image tools that are needed",
+                cause=f"there is no package {', '.join(missing)} in it",
+                hint="write one with this version of the program: `env export`",
+            )
+        found[request.name] = archive.locked(request.name, asked)
+    return found
 
 
 def archive_source(family: str) -> Source:

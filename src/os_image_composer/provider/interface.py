@@ -7,8 +7,9 @@ from pathlib import Path
 
 from os_image_composer.build.execute import Forecast, Outcome
 from os_image_composer.build.plan import Plan
-from os_image_composer.config.spec import ImageSpec
+from os_image_composer.config.spec import Artifact, ImageSpec
 from os_image_composer.ospackage.lock import Lock
+from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.lock_choice import ChosenLock
 from os_image_composer.provider.secrets import PasswordHashes
 
@@ -23,6 +24,7 @@ class Preparation:
     output: Path
     passwords: PasswordHashes
     host_files: dict[str, Path]
+    boot_certificates: BootCertificates | None
 
     @property
     def lock(self) -> Lock:
@@ -32,26 +34,37 @@ class Preparation:
 @dataclass(frozen=True)
 class Resolved:
     """What a template's packages come to: their number, the bytes that they say they take, and the bytes that the root
-    file system has for them."""
+    file system has for them; None where that grows with them."""
 
     packages: int
     installed_size: int
-    root_room: int
+    root_room: int | None
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """An artifact where it was published; `size` in bytes."""
+
+    path: Path
+    artifact: Artifact
+    step: str
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True)
 class Published:
-    """What a build leaves: `image`, `manifest` and `bills` (of materials) are paths, `size` is in bytes, `seconds` the
-    whole build's."""
+    """What a build leaves: `artifacts` in the template's order; `manifest`, `checksums`, `block_map` and `bills` (of
+    materials) are paths, `seconds` the whole build's."""
 
-    image: Path
+    artifacts: tuple[PublishedFile, ...]
     manifest: Path
+    checksums: Path
+    block_map: Path | None
     bills: tuple[Path, ...]
-    size: int
-    sha256: str
     outcome: Outcome
     preparation: Preparation
     seconds: float
 
 
-__all__ = ["Forecast", "Preparation", "Published", "Resolved"]
+__all__ = ["Forecast", "Preparation", "Published", "PublishedFile", "Resolved"]

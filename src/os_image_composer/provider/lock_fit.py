@@ -9,7 +9,7 @@ from os_image_composer.config.spec import ImageSpec, package_key
 from os_image_composer.errors import Finding, TrustError
 from os_image_composer.ospackage.lock_file import LockFile
 from os_image_composer.ospackage.resolve import Repository, SetRequest
-from os_image_composer.ospackage.tools_archive import TOOLS
+from os_image_composer.ospackage.tools_archive import FORMAT_TOOLS, TOOLS
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _repositories(file: LockFile, repositories: Sequence[Repository]) -> Iterato
             yield Finding("locked-otherwise", message, file.repository_origin(name))
     for name in locked:
         # A suite that no package is from makes no difference, nor where the image tools are from.
-        if name not in wanted and users[name] - {TOOLS}:
+        if name not in wanted and users[name] - {TOOLS, FORMAT_TOOLS}:
             message = f"the lock was made with {name}, from which no packages are chosen now"
             yield Finding("locked-too-much", message, file.repository_origin(name))
 

@@ -9,6 +9,7 @@ from os_image_composer.config.nearest import did_you_mean
 from os_image_composer.errors import SolveError, UsageError
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.ospackage.resolve import SetRequest
+from os_image_composer.ospackage.tools_archive import FORMAT_TOOLS, TOOLS
 from os_image_composer.ospackage.transactions import needs_of, reachable
 from os_image_composer.provider.implicit_lock import renewed
 
@@ -63,7 +64,10 @@ def _needing(old: Lock, names: Sequence[str]) -> set[str]:
 
 def _keeping(old: Lock, released: frozenset[str]) -> Keep:
     def keep(request: SetRequest) -> SetRequest:
-        packages = old.sets.get(request.name, PackageSet(())).packages()
+        # A template that asks for another format has these tools in its lock for the first time: as far as they are
+        # the image tools too, they are the same.
+        before = TOOLS if request.name == FORMAT_TOOLS and request.name not in old.sets else request.name
+        packages = old.sets.get(before, PackageSet(())).packages()
         return replace(request, keep={p.name: "" if p.name in released else p.version for p in packages})
 
     return keep

@@ -16,18 +16,20 @@ from os_image_composer.chroot.services import PackageFile
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.settings import Settings
 from os_image_composer.config.spec import ImageSpec, PackageGroup, RequestedSuite, Target
+from os_image_composer.errors import UsageError
 from os_image_composer.image.identifiers import derived_uuid
 from os_image_composer.image.room import check_room
 from os_image_composer.ospackage.bundle import write_bundle
 from os_image_composer.ospackage.cache import PackageCache
 from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.keys import keyring_of
-from os_image_composer.ospackage.lock import Lock, LockedRepository, PackageSet
+from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
 from os_image_composer.ospackage.lock_file import LockFile
 from os_image_composer.ospackage.mirrors import as_it_was, check_mirrors, repositories_for
 from os_image_composer.ospackage.openpgp import Keyring
 from os_image_composer.ospackage.resolve import Repository, SetRequest
 from os_image_composer.ospackage.tools_archive import (
+    FORMAT_TOOLS,
     TOOLS,
     ToolsArchive,
     check_free,
@@ -40,8 +42,9 @@ from os_image_composer.provider.image_tools import (
     archive_digest,
     archive_source,
     locked_tools,
+    needs_format_tools,
     open_archive,
-    tools_request,
+    tools_requests,
 )
 from os_image_composer.provider.implicit_lock import ImplicitLock
 from os_image_composer.provider.lock_choice import ANY_LOCK, ChosenLock, LockChoice, explicit_lock, implicit_lock
@@ -63,6 +66,7 @@ class Demand:
     distribution: Distribution
     repositories: tuple[Repository, ...]
     requests: tuple[SetRequest, ...]
+    from_archive: bool = False  # of image tools: then there are no repositories
 
 
 class Locking:
@@ -128,6 +132,20 @@ class Locking:
         check_room(spec, lock)
         return lock
 
+    def format_tools(self, *, refresh: bool = False) -> ChosenLock:
+        """The tools that pack images, without a template: those of the last time, or what the mirror has."""
+        demands = self._tools_demands(FORMAT_TOOLS)
+        digest = archive_digest(self.settings)
+        asked = canonical_json([demands[0].requests, [r.name for r in demands[0].repositories], digest])
+        key = f"{FORMAT_TOOLS}-{sha256_text(asked)[:16]}"
+        kept = ImplicitLock(self.settings.cache_dir / "locks", key, self.services.clock)
+        age = None if self.settings.offline else self.settings.metadata_max_age * 3600.0
+
+        def resolve() -> Lock:
+            return self._resolve_sets(demands, str(derived_uuid(_SEEDS, FORMAT_TOOLS)))
+
+        return ChosenLock(implicit_lock(kept, age, refresh, resolve, self.services.listener))
+
     # -- files -----------------------------------------------------------------------------------------------
 
     def fetch(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> Lock:
@@ -155,18 +173,22 @@ class Locking:
         """The packages of a lock as files."""
         return self._files(chosen, self._demands(spec), transport)
 
+    def tools_packages(self, chosen: ChosenLock, transport: Transport) -> LockedPackages:
+        """As `packages`, of a lock of `format_tools`, or of another one that has these."""
+        return self._files(chosen, self._tools_demands(FORMAT_TOOLS), transport)
+
     def export_tools(self, file: Path, spec: ImageSpec | None = None, choice: LockChoice = ANY_LOCK) -> ToolsArchive:
         """Write the image tools of the lock of `spec`, or those that there are now, to `file`, which must not be there;
         the archive that the settings name is where they come from, if there is one. Raises what `choose` and fetching
         raise, and UsageError `file-exists`."""
         check_free(file)
         if spec is None:
-            demands = self._tools_demands()
+            demands = self._tools_demands(TOOLS, FORMAT_TOOLS)
             chosen = ChosenLock(self._resolve_sets(demands, str(derived_uuid(_SEEDS, TOOLS))))
         else:
             demands = self._demands(spec)
             chosen = self.choose(spec, choice)
-        packages = tuple(chosen.lock.sets[TOOLS].packages())
+        packages = _all_tools(chosen.lock)
         with self.transport() as transport:
             files = self._files(chosen, demands, transport).files([PackageFile.of(p) for p in packages])
         tools = self.tools
@@ -197,17 +219,17 @@ class Locking:
         image = SetRequest("image", spec.package_groups, True, spec.weak_dependencies)
         chroot = SetRequest("chroot", (PackageGroup("chroot", self.distribution.chroot_packages),), essential=True)
         own = self._demand(self.distribution, (image, chroot), spec.suites, as_of)
-        if archive_digest(self.settings):
-            return (own,)
-        if self.tools_distribution == self.distribution:
-            return (replace(own, requests=(image, chroot, tools_request(self.tools))),)
-        return (own, *self._tools_demands())
+        (tools,) = self._tools_demands(TOOLS, *((FORMAT_TOOLS,) if needs_format_tools(spec) else ()))
+        if self.tools_distribution == self.distribution and not tools.from_archive:
+            return (replace(own, requests=(*own.requests, *tools.requests)),)
+        return (own, tools)
 
-    def _tools_demands(self) -> tuple[Demand, ...]:
-        """None where the settings name an archive: then no repository is needed for the image tools."""
+    def _tools_demands(self, *names: str) -> tuple[Demand, ...]:
+        """Where the settings name an archive, no repository is needed for the image tools."""
+        requests = tools_requests(self.tools, *names)
         if archive_digest(self.settings):
-            return ()
-        return (self._demand(self.tools_distribution, (tools_request(self.tools),)),)
+            return (Demand(self.tools_distribution, (), requests, from_archive=True),)
+        return (self._demand(self.tools_distribution, requests),)
 
     def _demand(
         self,
@@ -239,7 +261,7 @@ class Locking:
         started = clock.elapsed()
         listener(PhaseStarted("resolve"))
         if not self.settings.offline:
-            for demand in demands:
+            for demand in (d for d in demands if not d.from_archive):
                 check_mirrors(demand.distribution, demand.repositories)
         archive = self.tools_archive()  # before any repository is asked, because that takes longer
         for repository in dict.fromkeys(r for demand in demands for r in demand.repositories):
@@ -248,7 +270,7 @@ class Locking:
         repositories: list[LockedRepository] = []
         epoch = 0
         with self.transport() as transport:
-            for demand in demands:
+            for demand in (d for d in demands if not d.from_archive):
                 family = family_for(demand.distribution.family)
                 cache = self.settings.cache_dir / "metadata"
                 resolver = family.resolver(transport, cache, clock, listener)
@@ -258,12 +280,13 @@ class Locking:
                 epoch = epoch or found.source_date_epoch
         if archive is not None:
             listener(Note("info", f"image tools: {archive.path}"))
-            more, sets[TOOLS] = locked_tools(archive, self.tools, self.tools_distribution)
-            repositories += more
+            repositories += archive.repositories(self.tools_distribution.family)
+            for demand in (d for d in demands if d.from_archive):
+                sets |= locked_tools(archive, demand.requests, demand.distribution)
         target = self.target
         lock = Lock(target.os, target.dist, target.arch, seed, epoch, tuple(repositories), sets)
-        asked, name = ("image", "image") if "image" in sets else (TOOLS, "image tools")
-        count = len(list(sets[asked].packages()))
+        name = "image" if "image" in sets else "image tools"
+        count = len(list(sets["image"].packages()) if "image" in sets else _all_tools(lock))
         listener(PhaseFinished("resolve", clock.elapsed() - started, f"{count} packages in the {name}"))
         return lock
 
@@ -308,6 +331,23 @@ def _asked(demands: tuple[Demand, ...]) -> Asked:
         own.repositories,
         tuple(r for d in others for r in d.repositories),
     )
+
+
+def _all_tools(lock: Lock) -> tuple[LockedPackage, ...]:
+    """The packages of the sets of image tools that a lock has, each once. Raises UsageError `tools-differ`."""
+    found: dict[str, LockedPackage] = {}
+    for name in (TOOLS, FORMAT_TOOLS):
+        for package in lock.sets[name].packages() if name in lock.sets else ():
+            other = found.setdefault(package.name, package)
+            if other.sha256 != package.sha256:
+                raise UsageError(
+                    "tools-differ",
+                    f"the lock has {package.name} in two versions among the image tools",
+                    hint="os-image-composer lock --update TEMPLATE takes the newest of everything",
+                )
+            depends = tuple(sorted({*package.depends, *other.depends}))
+            found[package.name] = replace(package, depends=depends)
+    return tuple(sorted(found.values()))
 
 
 def _request_key(spec: ImageSpec, demands: tuple[Demand, ...], archive: str | None) -> str:

@@ -18,41 +18,50 @@ from os_image_composer.build.execute import Outcome
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.lock_text import dump_lock
-from os_image_composer.provider.interface import Preparation
+from os_image_composer.ospackage.tools_archive import FORMAT_TOOLS, TOOLS
+from os_image_composer.provider.boot_keys import KnownCertificate, development_keys, development_warning
+from os_image_composer.provider.interface import Preparation, PublishedFile
+from os_image_composer.signing.detached import FileSigner
 
-MANIFEST_VERSION = 1
+MANIFEST_VERSION = 2
 _HIDDEN = b"(hidden)"
+_TOOLS = (FORMAT_TOOLS, TOOLS)
 
 
 def manifest(
     preparation: Preparation,
     outcome: Outcome,
-    file_name: str,
+    files: Sequence[PublishedFile],
+    block_map: Mapping[str, str],
     tools: Sequence[str],
     bills: Mapping[str, str],
+    signers: Sequence[FileSigner],
     seconds: float,
 ) -> dict[str, Any]:
-    """Plain values; sizes in bytes, times in seconds. `tools` names the image tools' packages, `bills` the SHA-256 of
-    each bill of materials by its file name."""
+    """Plain values; sizes in bytes, times in seconds. `tools` names the image tools' packages; `block_map` and `bills`
+    have the SHA-256 of the block map, if there is one, and of each bill of materials by its file name; `signers` sign
+    the files beside the image, this one included."""
     spec, lock = preparation.spec, preparation.lock
     image = lock.sets["image"]
     return {
         "manifestVersion": MANIFEST_VERSION,
         "canonical": True,
-        "image": {
-            "name": spec.name,
-            "version": spec.version,
-            "file": file_name,
-            "size": outcome.final.size,
-            "sha256": outcome.final.digest,
-        },
+        "image": {"name": spec.name, "version": spec.version},
+        "artifacts": [_artifact(file) for file in files],
+        "blockMaps": _named(block_map),
         "target": {"os": spec.target.os, "dist": spec.target.dist, "arch": spec.target.arch},
         "templates": [{"file": path.name, "sha256": digest} for path, digest in _templates(spec)],
         "lock": {"sha256": sha256_text(dump_lock(lock)), "sourceDateEpoch": lock.source_date_epoch},
         "packages": [
             {"name": p.name, "version": p.version, "arch": p.arch, "sha256": p.sha256} for p in sorted(image.packages())
         ],
-        "sboms": [{"file": name, "sha256": digest} for name, digest in sorted(bills.items())],
+        "sboms": _named(bills),
+        **_secure_boot(preparation),
+        "signatures": [
+            {"form": s.form, "name": s.name, "fingerprint": s.fingerprint, "development": s.development}
+            for s in signers
+        ],
+        "warnings": _warnings(preparation, signers),
         "tools": _tools(lock, tools),
         "engine": preparation.plan.engine,
         "steps": [{"name": s.name, "id": s.id} for s in outcome.steps],
@@ -62,6 +71,22 @@ def manifest(
             "steps": [{"name": s.name, "outcome": s.outcome, "seconds": round(s.seconds, 2)} for s in outcome.steps],
         },
     }
+
+
+def _artifact(file: PublishedFile) -> dict[str, Any]:
+    artifact = file.artifact
+    return {
+        "file": file.path.name,
+        "type": artifact.type,
+        **({"subformat": artifact.subformat} if artifact.subformat else {}),
+        **({"compression": artifact.compression} if artifact.compression else {}),
+        "size": file.size,
+        "sha256": file.sha256,
+    }
+
+
+def _named(digests: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"file": name, "sha256": digest} for name, digest in sorted(digests.items())]
 
 
 def dump_manifest(value: dict[str, Any]) -> str:
@@ -85,6 +110,33 @@ def _templates(spec: ImageSpec) -> list[tuple[Path, str]]:
     return found
 
 
+def _warnings(preparation: Preparation, signers: Sequence[FileSigner]) -> list[str]:
+    """What whoever gets the image should know before they trust it."""
+    keys = (*development_keys(preparation.boot_certificates), *(s.name for s in signers if s.development))
+    return [development_warning(name) for name in dict.fromkeys(keys)]
+
+
+def _secure_boot(preparation: Preparation) -> dict[str, Any]:
+    """Who signed what boots, and what is to be known of their keys."""
+    certificates, said = preparation.boot_certificates, preparation.spec.secure_boot
+    if certificates is None or said is None:
+        return {}
+    found: dict[str, Any] = {
+        "secureBoot": {
+            "pk": _certificate(certificates.pk),
+            "kek": _certificate(certificates.kek),
+            "db": _certificate(certificates.db),
+            "trusted": [_certificate(one) for one in certificates.trusted],
+            "enroll": said.enroll,
+        }
+    }
+    return found
+
+
+def _certificate(known: KnownCertificate) -> dict[str, Any]:
+    return {"subject": known.subject, "sha256": known.sha256, "development": known.development}
+
+
 def _tools(lock: Lock, names: Sequence[str]) -> list[dict[str, str]]:
-    packages = {p.name: p for p in lock.sets["image-tools"].packages()}
+    packages = {p.name: p for found in _TOOLS if found in lock.sets for p in lock.sets[found].packages()}
     return [{"name": name, "version": packages[name].version} for name in sorted(names) if name in packages]

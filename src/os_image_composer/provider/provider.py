@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import known_targets, load_distribution, load_image_tools
 from os_image_composer.config.spec import ImageSpec, Target, User
 from os_image_composer.errors import TemplateError, UsageError
+from os_image_composer.image import block_map
 from os_image_composer.image.accounts import Account
 from os_image_composer.image.layout import lay_out
 from os_image_composer.image.placed_files import PlacedFile
@@ -32,16 +34,34 @@ from os_image_composer.image.room import installed_size, usable
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.transport import Transport
 from os_image_composer.provider.bill import bill_files
-from os_image_composer.provider.interface import Preparation, Published, Resolved
+from os_image_composer.provider.boot_keys import (
+    boot_certificates,
+    boot_signers,
+    development_keys,
+    development_warning,
+)
+from os_image_composer.provider.interface import Preparation, Published, PublishedFile, Resolved
 from os_image_composer.provider.lock_choice import ANY_LOCK, LockChoice
 from os_image_composer.provider.locking import Locking
 from os_image_composer.provider.manifest import dump_manifest, manifest
+from os_image_composer.provider.pack_steps import (
+    BLOCK_MAP,
+    PackedFile,
+    block_map_name,
+    file_names,
+    goals,
+    packed_files,
+)
 from os_image_composer.provider.placed import placed_in_template
-from os_image_composer.provider.publish import own_folder, publish, staging
+from os_image_composer.provider.publish import checksums, own_folder, publish, staging
 from os_image_composer.provider.secrets import PasswordHashes, hash_passwords
 from os_image_composer.provider.services import Services
-from os_image_composer.provider.steps import BILL, Extras, raw_image_steps
+from os_image_composer.provider.sign_files import file_signers, sign_files, signature_names
+from os_image_composer.provider.steps import BILL, ENROLMENT, Extras, image_steps
 from os_image_composer.provider.verify import DifferentStep, Verdict, differing, note_in_manifest, side
+from os_image_composer.signing.beside import KEYS
+from os_image_composer.signing.detached import FileSigner
+from os_image_composer.signing.signer import Signer
 
 
 class Provider:
@@ -51,6 +71,8 @@ class Provider:
         self.target = target
         self.services = services
         self.settings = services.settings
+        self._opened: Mapping[str, Signer] | None = None
+        self._file_signers: tuple[FileSigner, ...] | None = None
 
     def init(self) -> None:
         """Load what is known about the distribution. Raises UsageError for a target without data."""
@@ -107,9 +129,15 @@ class Provider:
         passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
         files, host_files = _placed_files(spec)
         accounts = tuple(self._account(user, passwords) for user in spec.users)
-        steps = raw_image_steps(spec, lock, self.distribution, Extras(accounts, files))
-        plan = make_plan(self._plan_name(spec), steps, f"sandbox {SANDBOX_VERSION}")
-        return Preparation(spec, chosen, plan, output or self._output(spec), passwords, host_files)
+        certificates = placed_in_template(spec, lambda: boot_certificates(spec))
+        for name in development_keys(certificates):
+            self._warn_of_development_key(name)
+        steps = image_steps(spec, lock, self.distribution, Extras(accounts, files, certificates))
+        plan = make_plan(self._plan_name(spec), steps, f"sandbox {SANDBOX_VERSION}", goals(spec))
+        return Preparation(spec, chosen, plan, output or self._output(spec), passwords, host_files, certificates)
+
+    def _warn_of_development_key(self, name: str) -> None:
+        self.services.listener(Note("warning", development_warning(name)))
 
     def _account(self, user: User, passwords: PasswordHashes) -> Account:
         sudo = (self.distribution.sudo_group,) if user.sudo else ()
@@ -128,7 +156,7 @@ class Provider:
     def resolved(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> Resolved:
         """What the packages of `spec` come to; raises what `lock` raises."""
         lock = self.locking.choose(spec, choice).lock
-        room = usable(lay_out(spec, lock.seed).root.size)
+        room = usable(lay_out(spec, lock.seed).root.size) if spec.disk.partitions else None
         return Resolved(len(tuple(lock.sets["image"].packages())), installed_size(spec, lock), room)
 
     def forecast(self, preparation: Preparation) -> tuple[Forecast, ...]:
@@ -139,6 +167,9 @@ class Provider:
     def build_image(self, preparation: Preparation) -> Published:
         """Run the plan and publish what it gives. Raises ComposerError; then nothing is published."""
         self._check_machine()
+        # Before anything runs: what is wrong with a key is said at once.
+        self._signers(preparation)
+        self._signers_of_files()
         started = self.services.clock.elapsed()
         name = secrets.token_hex(8)
         sandbox, store = self.workplace(preparation.lock, name)
@@ -161,7 +192,7 @@ class Provider:
                 clock=self.services.clock,
                 workers=self.settings.workers,
                 stop=sandbox.stop,
-                wanted=(BILL,),
+                wanted=(BILL, *((ENROLMENT,) if preparation.boot_certificates else ())),
             )
             return placed_in_template(preparation.spec, execution.run)
 
@@ -169,6 +200,7 @@ class Provider:
         """Build the same once more from an empty store, of which nothing stays, and note in the manifest's section of
         the one build whether the bits are the same. Raises what `build_image` raises."""
         preparation, listener, clock = published.preparation, self.services.listener, self.services.clock
+        plan = preparation.plan
         started, name = clock.elapsed(), secrets.token_hex(8)
         _, first = self.workplace(preparation.lock)
         listener(PhaseStarted("verify"))
@@ -176,18 +208,21 @@ class Provider:
             sandbox = Sandbox(IdMap.for_caller(self.settings.root_id_range), folder / "tmp" / name)
             store = Store(folder / "store", sandbox, preparation.lock.source_date_epoch, folder / "tmp")
             (folder / "image").mkdir()
-            shelf = Shelf(folder / "published.json", folder / "image", folder / "out" / published.image.name)
+            names = file_names(preparation.spec)
+            shelf = Shelf(folder / "published.json", folder / "image", folder / "out", names)
             with store.scratch.folder(name):
                 outcome = self._execute(preparation, sandbox, store, shelf)
                 steps: tuple[DifferentStep, ...] = ()
-                if outcome.final.digest != published.sha256:
-                    plan, final = preparation.plan, published.outcome.final
-                    one = side(first, plan, final, published.image, self.settings.cache_dir)
-                    other = side(store, plan, outcome.final, outcome.image, folder)
+                if any(outcome.results[goal].digest != published.outcome.results[goal].digest for goal in plan.goals):
+                    here = {file.step: file.path for file in published.artifacts}
+                    one = side(first, plan, published.outcome.results, here, self.settings.cache_dir)
+                    other = side(store, plan, outcome.results, outcome.files, folder)
                     steps = differing(plan, one, other, sandbox)
         verdict = Verdict(steps, clock.elapsed() - started)
         listener(PhaseFinished("verify", verdict.seconds, "the same bits" if verdict.equal else "other bits"))
         note_in_manifest(published.manifest, verdict)
+        record = published.manifest
+        self._sign({record.name: (record, sha256_file(record))}, record.parent)
         return verdict
 
     def _check_machine(self) -> None:
@@ -201,24 +236,39 @@ class Provider:
             )
 
     def post_process(self, preparation: Preparation, outcome: Outcome, shelf: Shelf, seconds: float) -> Published:
-        """Put image, bills of materials and manifest into the output folder, all or none."""
+        """Put artifacts, bills of materials and manifest into the output folder, all or none."""
         spec, output, folder = preparation.spec, preparation.output, shelf.staging
-        image, record = output / shelf.wanted.name, output / f"{shelf.wanted.stem}.manifest.json"
-        if outcome.image not in (shelf.wanted, shelf.staged):
-            copy_sparse(outcome.image, shelf.staged)
-        layer = outcome.wanted[BILL].content
+        stem = f"{spec.name}-{spec.version}"
+        artifacts = tuple(_published(file, outcome, output) for file in packed_files(spec))
+        for file in artifacts:
+            if outcome.files[file.step] not in (shelf.wanted(file.step), shelf.staged(file.step)):
+                copy_sparse(outcome.files[file.step], shelf.staged(file.step))
+        layer = outcome.results[BILL].content
         assert layer is not None
-        bills = dict(bill_files(layer, spec.name, spec.version))
-        for name, source in bills.items():
-            shutil.copyfile(source, folder / name)
-        digests = {name: sha256_file(folder / name) for name in bills}
-        value = manifest(preparation, outcome, image.name, self.tools.packages, digests, seconds)
+        bills = _copied(dict(bill_files(layer, spec.name, spec.version)), folder)
+        maps = _copied(_block_maps(spec, outcome), folder)
+        tools = (*self.tools.packages, *self.tools.format_packages)
+        value = manifest(preparation, outcome, artifacts, maps, tools, bills, self._signers_of_files(), seconds)
+        record, sums = output / f"{stem}.manifest.json", output / f"{stem}.sha256sums"
         (folder / record.name).write_text(dump_manifest(value))
-        publish(folder, output, (image.name, *bills, record.name))
-        shelf.note(image, outcome.final.digest)
+        digests = {file.path.name: file.sha256 for file in artifacts} | maps | bills
+        (folder / sums.name).write_text(checksums(digests))
+        enrolled = _enrolment(outcome, folder, stem)
+        there = {
+            file.path.name: outcome.files[file.step] for file in artifacts if file.path == outcome.files[file.step]
+        }
+        files = {name: (there.get(name, folder / name), digest) for name, digest in digests.items()}
+        files |= {path.name: (folder / path.name, sha256_file(folder / path.name)) for path in (sums, record)}
+        signatures = self._sign(files, folder)
+        # A signature of an earlier build is about other bytes.
+        for name in (own for file in files for own in signature_names(file)):
+            (output / name).unlink(missing_ok=True)
+        publish(folder, output, (*digests, sums.name, *enrolled, *signatures, record.name))
+        for file in artifacts:
+            shelf.note(file.path, file.sha256)
         paths = tuple(output / name for name in bills)
-        final = outcome.final
-        return Published(image, record, paths, final.size, final.digest, outcome, preparation, seconds)
+        bmap = next((output / name for name in maps), None)
+        return Published(artifacts, record, sums, bmap, paths, outcome, preparation, seconds)
 
     def _plan_name(self, spec: ImageSpec) -> str:
         return f"{self.target.os}-{self.target.dist}-{self.target.arch}-{spec.name}"
@@ -231,9 +281,8 @@ class Provider:
         return self.settings.work_dir / folder / "imagebuild" / spec.config_name
 
     def _shelf(self, preparation: Preparation, staging_folder: Path) -> Shelf:
-        spec = preparation.spec
-        wanted = preparation.output / f"{spec.name}-{spec.version}.raw"
-        return Shelf(self.settings.cache_dir / "published.json", staging_folder, wanted)
+        names = file_names(preparation.spec)
+        return Shelf(self.settings.cache_dir / "published.json", staging_folder, preparation.output, names)
 
     def workplace(self, lock: Lock, scratch: str = "unused") -> tuple[Sandbox, Store]:
         """The sandbox and the store of a build. Jobs need the folder `store.scratch.folder(scratch)`."""
@@ -249,7 +298,71 @@ class Provider:
     def _step_services(self, preparation: Preparation, sandbox: Sandbox, transport: Transport) -> StepServices:
         packages = self.locking.packages(preparation.spec, preparation.chosen, transport)
         hashes, files = preparation.passwords.hashes, preparation.host_files
-        return StepServices(sandbox, packages, hashes, files, self.services.clock)
+        certificates = preparation.boot_certificates
+        return StepServices(
+            sandbox=sandbox,
+            packages=packages,
+            password_hashes=hashes,
+            host_files=files,
+            clock=self.services.clock,
+            signers=self._signers(preparation),
+            certificates={c.sha256: c.der for c in certificates.all()} if certificates else {},
+        )
+
+    def _signers(self, preparation: Preparation) -> Mapping[str, Signer]:
+        """The keys that the template names, opened once; a passphrase is asked for once."""
+        if self._opened is None:
+            spec, passphrases = preparation.spec, self.services.passphrases
+            self._opened = placed_in_template(spec, lambda: boot_signers(spec, passphrases))
+        return self._opened
+
+    def _signers_of_files(self) -> tuple[FileSigner, ...]:
+        if self._file_signers is None:
+            self._file_signers = file_signers(self.settings.signing, self.services.passphrases)
+            for signer in self._file_signers:
+                if signer.development:
+                    self._warn_of_development_key(signer.name)
+        return self._file_signers
+
+    def _sign(self, files: Mapping[str, tuple[Path, str]], folder: Path) -> tuple[str, ...]:
+        """Signatures of `files` into `folder`, as `sign_files`; nothing where nobody is to sign."""
+        signers, clock = self._signers_of_files(), self.services.clock
+        if not signers:
+            return ()
+        started = clock.elapsed()
+        self.services.listener(PhaseStarted("sign"))
+        names = sign_files(files, signers, folder)
+        self.services.listener(PhaseFinished("sign", clock.elapsed() - started, f"{len(names)} signatures"))
+        return names
+
+
+def _enrolment(outcome: Outcome, folder: Path, stem: str) -> list[str]:
+    """Copy what machines take keys from into a folder of `folder`; the names of the copies."""
+    if ENROLMENT not in outcome.results:
+        return []
+    source = outcome.results[ENROLMENT].content
+    assert source is not None
+    own = folder / f"{stem}{KEYS}"
+    shutil.copytree(source, own)
+    return sorted(f"{own.name}/{path.name}" for path in own.iterdir())
+
+
+def _published(file: PackedFile, outcome: Outcome, output: Path) -> PublishedFile:
+    result = outcome.results[file.step]
+    return PublishedFile(output / file.name, file.artifact, file.step, result.size, result.digest)
+
+
+def _block_maps(spec: ImageSpec, outcome: Outcome) -> dict[str, Path]:
+    name = block_map_name(spec)
+    content = outcome.results[BLOCK_MAP].content if name else None
+    return {name: content / block_map.FILE} if name and content else {}
+
+
+def _copied(files: Mapping[str, Path], folder: Path) -> dict[str, str]:
+    """Copy files of the store to their names in `folder`; the SHA-256 of each."""
+    for name, source in files.items():
+        shutil.copyfile(source, folder / name)
+    return {name: sha256_file(folder / name) for name in files}
 
 
 def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Path]]:

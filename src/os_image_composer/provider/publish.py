@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from os_image_composer.build.canonical import sha256_text
@@ -69,9 +69,15 @@ def staging(output: Path, locks: Path, listener: Listener) -> Iterator[Path]:
         ) from error
 
 
+def checksums(digests: Mapping[str, str]) -> str:
+    """As sha256sum(1) writes and checks it; `digests` are SHA-256 by file name."""
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+
+
 def publish(folder: Path, output: Path, names: Sequence[str]) -> None:
-    """Move the finished files from `folder` to `output`, those of `names` that were made, in that order: the image
+    """Move the finished files from `folder` to `output`, those of `names` that were made, in that order: images
     first, and last the manifest, which says that the others are whole. Nothing else there is touched."""
     for name in names:
         if (folder / name).exists():
+            (output / name).parent.mkdir(exist_ok=True)
             (folder / name).replace(output / name)

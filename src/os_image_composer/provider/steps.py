@@ -1,4 +1,5 @@
-"""THE list of steps of a raw image, in the order in which they happen."""
+"""THE list of steps of an image of each kind, in the order in which they happen; `pack_steps` has those behind the
+disk."""
 
 from __future__ import annotations
 
@@ -8,21 +9,41 @@ from os_image_composer.build.step import Input, Step
 from os_image_composer.chroot.installer import Surroundings, all_of, installer_for
 from os_image_composer.chroot.services import PackageFile
 from os_image_composer.chroot.unpack import UnpackPackages
-from os_image_composer.config.distribution import Distribution
+from os_image_composer.config.distribution import Distribution, GrubData, LiveData
 from os_image_composer.config.spec import ImageSpec
+from os_image_composer.errors import TemplateError
 from os_image_composer.image.accounts import Account, AccountGroup
-from os_image_composer.image.disk import WriteDisk
-from os_image_composer.image.initrd import MakeInitrd
-from os_image_composer.image.layout import DiskLayout, bare, fstab, lay_out
+from os_image_composer.image.enrolment import MakeEnrolment
+from os_image_composer.image.identifiers import derived_uuid, fat_serial
+from os_image_composer.image.initrd import InitrdFile, MakeInitrd
+from os_image_composer.image.initrd_image import CopyKernel, PrepareInitrdRoot, WriteInitrdImage, WriteStartExample
+from os_image_composer.image.iso import WriteIso, esp_partition, volume_label
+from os_image_composer.image.layout import DiskLayout, fstab, lay_out
+from os_image_composer.image.live_boot import MakeLiveBoot
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
-from os_image_composer.image.uki import MakeUki
+from os_image_composer.image.sign_boot import SignBoot
+from os_image_composer.image.squashfs import WriteSquashfs
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
+from os_image_composer.provider.boot_keys import BootCertificates
+from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
+from os_image_composer.provider.pack_steps import (
+    INITRD_IMAGE,
+    IPXE_EXAMPLE,
+    ISO_IMAGE,
+    KERNEL,
+    QEMU_EXAMPLE,
+    file_names,
+    pack_steps,
+)
+from os_image_composer.provider.root_steps import ForInitrd, disk_step, initrd_for, root_steps
+from os_image_composer.provider.selinux_steps import asked, label_steps, labelled, switched
 
 BILL = "sbom"  # the step whose result is published beside the image as well
+ENROLMENT = "enrolment"  # the same, where there are keys to enrol
 
 # It configures the interfaces for both backends: netplan writes its files for it.
 NETWORK_SERVICE = "systemd-networkd.service"
@@ -30,48 +51,141 @@ NETWORK_SERVICE = "systemd-networkd.service"
 
 @dataclass(frozen=True)
 class Extras:
-    """What the plan needs beside spec and lock: users and files by digest, secrets and paths left out."""
+    """What the plan needs beside spec and lock: users, files and keys by digest, secrets and paths left out."""
 
     accounts: tuple[Account, ...]
     files: tuple[PlacedFile, ...]
+    boot_certificates: BootCertificates | None = None
+
+
+def image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
+    """Every step from locked packages to what is published."""
+    kinds = {"raw": raw_image_steps, "img": initrd_image_steps, "iso": live_image_steps}
+    return kinds[spec.target.image_type](spec, lock, distribution, extras)
+
+
+def initrd_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
+    """The root filesystem as an initrd, the kernel, and how they are started."""
+    spec = switched(spec, distribution)
+    tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
+    surroundings = _surroundings(lock, distribution)
+    installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
+    layers = list(installed.layers)
+    configured = _configured(spec, lock, distribution, extras, None, layers)
+    licences, bill = _bill(spec, lock, distribution, layers, configured)
+    whole = [*layers, configured, bill]
+    root = Step("initrd-root", PrepareInitrdRoot(), all_of("lower", whole))
+    lower = all_of("lower", [*whole, root])
+    image = Step(INITRD_IMAGE, WriteInitrdImage(lock.source_date_epoch), (*lower, Input("tools", tools.name)))
+    kernel = Step(KERNEL, CopyKernel(kernel_choice(spec, distribution.boot)), all_of("lower", layers))
+    names = file_names(spec)
+    examples = [
+        Step(step, WriteStartExample(form, spec.name, names[KERNEL], names[INITRD_IMAGE], spec.kernel.cmdline), lower)
+        for form, step in (("qemu", QEMU_EXAMPLE), ("ipxe", IPXE_EXAMPLE))
+    ]
+    return [tools, *installed.steps, configured, licences, bill, root, kernel, *examples, image]
+
+
+def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
+    """The root filesystem on a medium that starts it, and lets it run from there."""
+    spec = switched(spec, distribution)
+    live, grub = _live(distribution)
+    tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
+    uses = Input("tools", tools.name)
+    surroundings = _surroundings(lock, distribution)
+    installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
+    layers = list(installed.layers)
+    configured = _configured(spec, lock, distribution, extras, None, layers)
+    projected = _projected(distribution, layers, configured)
+    files = tuple(InitrdFile(f"{live.into}/{name}", text, program) for name, text, program in live.files)
+    initrd = _initrd(spec, lock, distribution, layers, projected, ForInitrd(live.argv, files))
+    licences, bill = _bill(spec, lock, distribution, layers, configured)
+    squashfs = WriteSquashfs(live.compression, lock.source_date_epoch)
+    root = Step("root-filesystem", squashfs, (*all_of("lower", [*layers, configured, bill]), uses))
+    volume = derived_uuid(lock.seed, "live", spec.version)
+    label = volume_label(spec.name, volume)
+    action = MakeLiveBoot(
+        title=spec.live.title,
+        label=label,
+        mark=f"live/{volume}",
+        cmdline=spec.kernel.cmdline,
+        kernels=kernel_choice(spec, distribution.boot),
+        grub=grub,
+        removable_path=distribution.boot.removable_path,
+        timeout=spec.bootloader.timeout,
+    )
+    boot = Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name)))
+    esp = derived_uuid(lock.seed, "esp")
+    iso = WriteIso(
+        label, str(derived_uuid(lock.seed, "disk")), esp_partition(str(esp), fat_serial(esp)), lock.source_date_epoch
+    )
+    medium = Step(ISO_IMAGE, iso, (Input("boot", boot.name), Input("root", root.name), uses))
+    before = [tools, *installed.steps, configured, projected, initrd, licences, bill, root]
+    return [*before, boot, medium]
+
+
+def _live(distribution: Distribution) -> tuple[LiveData, GrubData]:
+    """Raises TemplateError `no-live-image` for a distribution of which it is not known how."""
+    grub = distribution.boot.grub
+    if distribution.live is None or grub is None or grub.efi is None or grub.bios is None:
+        raise TemplateError(
+            "no-live-image",
+            f"no live ISO can be made of {distribution.dist}",
+            cause="its data do not say how its initrd finds the medium, or which GRUB starts it by UEFI and by a BIOS",
+        )
+    return distribution.live, grub
 
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
-    """Every step from locked packages to the disk image, inputs before what uses them."""
-    layout = lay_out(spec, lock.seed)
+    """Every step from locked packages to what is published, inputs before what uses them."""
+    spec, layout = switched(spec, distribution), lay_out(spec, lock.seed)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     surroundings = _surroundings(lock, distribution)
     installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
     layers = list(installed.layers)
     configured = _configured(spec, lock, distribution, extras, layout, layers)
     projected = _projected(distribution, layers, configured)
-    initrd = _initrd(spec, lock, distribution, layers, projected)
-    boot = _boot(spec, lock, distribution, layout, layers, initrd, tools)
+    initrd = _initrd(spec, lock, distribution, layers, projected, initrd_for(spec, distribution, layout))
     licences, bill = _bill(spec, lock, distribution, layers, configured)
-    disk = Step(
-        "disk",
-        WriteDisk(bare(layout), lock.source_date_epoch),
-        (*all_of("lower", [*layers, configured, bill]), Input("boot", boot.name), Input("tools", tools.name)),
-    )
-    return [tools, *installed.steps, configured, projected, initrd, boot, licences, bill, disk]
+    whole = [*layers, configured, bill]
+    # A root that is never written to is whole, and has its labels, before there is anything that boots it.
+    early = label_steps(spec, distribution, whole) if layout.read_only_root else []
+    root = root_steps(lock, layout, whole, tools, labelled(early))
+    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools, root.seal)
+    signed = _signed(spec, lock, boot.files, extras)
+    bootable = signed[-1] if signed else boot.files
+    whole = [*whole, *boot.layers]
+    late = label_steps(spec, distribution, whole) if not layout.read_only_root else []
+    labels = labelled([*early, *late])
+    disk = disk_step(lock, layout, whole, tools, root, bootable, labels)
+    packed = pack_steps(spec, lock, disk, (*all_of("lower", whole), *labels))
+    made = (*early, *root.steps, *boot.steps, *signed, *late)
+    return [tools, *installed.steps, configured, projected, initrd, licences, bill, *made, disk, *packed]
 
 
 def _configured(
-    spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras, layout: DiskLayout, layers: list[Step]
+    spec: ImageSpec,
+    lock: Lock,
+    distribution: Distribution,
+    extras: Extras,
+    layout: DiskLayout | None,
+    layers: list[Step],
 ) -> Step:
-    mounted = (p.mount_point for p in layout.partitions)
+    """Without `layout` nothing is mounted but the root itself."""
+    mounted = (p.mount_point for p in layout.partitions) if layout else ()
     action = ConfigureOs(
         hostname=spec.hostname,
         timezone=spec.timezone,
         locale=spec.locale,
         keyboard=spec.keyboard,
-        fstab=fstab(layout),
+        fstab=fstab(layout) if layout else "",
         mount_points=tuple(point for point in mounted if point and point != "none"),
         files=extras.files,
         groups=tuple(AccountGroup(group.name, group.gid) for group in spec.groups),
         accounts=extras.accounts,
         network=spec.network,
         commands=tuple(c.cmd for c in spec.configurations),
+        selinux=asked(spec, distribution),
         units=_units(spec),
         leftovers=distribution.leftovers,
         first_boot=distribution.first_boot,
@@ -97,41 +211,36 @@ def _projected(distribution: Distribution, layers: list[Step], configured: Step)
     return Step("initrd-configuration", action, (*all_of("packages", layers), Input("configuration", configured.name)))
 
 
-def _initrd(spec: ImageSpec, lock: Lock, distribution: Distribution, layers: list[Step], projected: Step) -> Step:
+def _initrd(
+    spec: ImageSpec,
+    lock: Lock,
+    distribution: Distribution,
+    layers: list[Step],
+    projected: Step,
+    more: ForInitrd,
+) -> Step:
     action = MakeInitrd(
-        argv=_initrd_argv(spec, distribution),
+        argv=(*_initrd_argv(spec, distribution), *more.argv),
         environment=_surroundings(lock, distribution).environment,
-        kernel=distribution.boot.kernel,
-        modules=distribution.boot.modules,
-        kernel_version=spec.kernel.version,
+        kernels=kernel_choice(spec, distribution.boot),
         source_date_epoch=lock.source_date_epoch,
         dated_by=distribution.initrd.dated_by,
+        files=more.files,
+        needs=more.needs,
     )
     return Step("initrd", action, (*all_of("lower", layers), Input("projection", projected.name)))
 
 
-def _boot(
-    spec: ImageSpec,
-    lock: Lock,
-    distribution: Distribution,
-    layout: DiskLayout,
-    layers: list[Step],
-    initrd: Step,
-    tools: Step,
-) -> Step:
-    boot = distribution.boot
-    action = MakeUki(
-        name=f"{spec.name}.efi",
-        cmdline=f"root=UUID={layout.root.filesystem_uuid} rw {spec.kernel.cmdline}".strip(),
-        kernel=boot.kernel,
-        modules=boot.modules,
-        kernel_version=spec.kernel.version,
-        stub=boot.stub,
-        loader=boot.loader,
-        removable_path=boot.removable_path,
-        source_date_epoch=lock.source_date_epoch,
-    )
-    return Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name), Input("tools", tools.name)))
+def _signed(spec: ImageSpec, lock: Lock, boot: Step, extras: Extras) -> list[Step]:
+    """What is enrolled, and the boot step's files signed; nothing where the template names no keys."""
+    said, certificates = spec.secure_boot, extras.boot_certificates
+    if said is None or certificates is None:
+        return []
+    trusted = tuple(c.sha256 for c in certificates.trusted)
+    digests = (certificates.pk.sha256, certificates.kek.sha256, certificates.db.sha256)
+    enrolment = Step(ENROLMENT, MakeEnrolment(*digests, trusted, lock.source_date_epoch))
+    inputs = (Input("boot", boot.name), *((Input(ENROLMENT, enrolment.name),) if said.enroll != "manual" else ()))
+    return [enrolment, Step("sign-boot", SignBoot(certificates.db.sha256, said.enroll), inputs)]
 
 
 def _bill(

@@ -86,10 +86,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two builds: what each step made, the image, and the folder that only this build has."""
+    """One of the two builds: what each step made, where the artifacts are, and the folder that only this build has."""
 
     results: Mapping[str, Result]
-    image: Path
+    files: Mapping[str, Path]
     folder: Path
 
     def made(self, content: Path) -> Made:
@@ -98,11 +98,11 @@ class Side:
         return Made(finished, finished, ((str(self.folder), "the folder of the build"),))
 
 
-def side(store: Store, plan: Plan, final: Result, image: Path, folder: Path) -> Side:
-    """Of a build of `plan` whose results are in `store`."""
+def side(store: Store, plan: Plan, made: Mapping[str, Result], files: Mapping[str, Path], folder: Path) -> Side:
+    """Of a build of `plan` that gave `made`, and whose other results are in `store`; `files` are its artifacts."""
     found = {step.name: store.by_id(step.id) for step in plan}
     results = {name: result for name, result in found.items() if result is not None}
-    return Side({**results, plan.final.name: final}, image, folder)
+    return Side({**results, **made}, files, folder)
 
 
 def differing(plan: Plan, one: Side, other: Side, sandbox: Sandbox) -> tuple[DifferentStep, ...]:
@@ -114,21 +114,27 @@ def differing(plan: Plan, one: Side, other: Side, sandbox: Sandbox) -> tuple[Dif
         if ours is None or theirs is None or ours.digest == theirs.digest:
             continue  # what the first store has lost cannot be compared; its consequences can
         if not changed & {i.step for i in planned.step.inputs}:
-            files = tuple(_files(ours, theirs, one, other, sandbox))
+            files = tuple(_files(planned.name, ours, theirs, one, other, sandbox))
             found.append(DifferentStep(planned.name, files[:_MOST], max(0, len(files) - _MOST)))
         changed.add(planned.name)
     return tuple(found)
 
 
-def _files(ours: Result, theirs: Result, one: Side, other: Side, sandbox: Sandbox) -> Iterator[DifferentFile]:
+def _files(
+    step: str, ours: Result, theirs: Result, one: Side, other: Side, sandbox: Sandbox
+) -> Iterator[DifferentFile]:
     if ours.kind is Kind.ARTIFACT or ours.content is None or theirs.content is None:
-        return _of_images(one.image, other.image)
+        return _of_artifacts(one.files.get(step), other.files.get(step))
     if ours.kind is Kind.FILES:
         return _of_folders(ours.content, theirs.content, one, other)
     return _of_layers(ours, theirs, one, other, sandbox)
 
 
-def _of_images(a: Path, b: Path) -> Iterator[DifferentFile]:
+def _of_artifacts(a: Path | None, b: Path | None) -> Iterator[DifferentFile]:
+    """Raw disks are looked into. One that is not published is gone; another format is only made of a disk or a tree."""
+    if a is None or b is None or a.suffix != ".raw":
+        yield DifferentFile(a.name if a else "the file", "content", "by a rule that is not known")
+        return
     for difference in compare(a, b).differences:
         yield DifferentFile(difference.where, difference.kind, f"{difference.a} and {difference.b}")
 

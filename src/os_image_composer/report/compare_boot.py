@@ -49,4 +49,4 @@ def _section(section: SectionInfo | None) -> str | None:
 
 
 def _signers(program: EfiProgram) -> str:
-    return " and ".join("; ".join(signers) or "nobody it names" for signers in program.signatures) or "none"
+    return " and ".join(signature.signer for signature in program.signatures) or "none"

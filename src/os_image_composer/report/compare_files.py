@@ -17,6 +17,7 @@ from os_image_composer.report.differences import Area, Differences
 _MAX_FILES = 2_000_000
 _ACL = "system.posix_acl_"
 _CAPABILITY = "security.capability"
+_LABEL = "security.selinux"
 # Whether it has told in its own words how two files of one path, whose content is not the same, differ.
 Explain = Callable[[str, Window, Window], bool]
 
@@ -123,6 +124,8 @@ class _Comparing:
                 continue
             if name == _CAPABILITY:
                 self._add(path, "capability", capability_text(one), capability_text(other))
+            elif name == _LABEL:
+                self._add(path, "label", *(None if v is None else _label(v) for v in (one, other)))
             elif name.startswith(_ACL):
                 self._add(path, "acl", *(None if v is None else f"{name} {v.hex()}" for v in (one, other)))
             else:
@@ -191,6 +194,12 @@ def _moment(seconds: int) -> str:
         return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
     except (ValueError, OverflowError, OSError):
         return f"{seconds} seconds since 1970"
+
+
+def _label(value: bytes) -> str:
+    """The kernel's tools end it with NUL, and the kernel takes it without."""
+    text = _value(value.removesuffix(b"\0"))
+    return text if value.endswith(b"\0") else f"{text} (without the last byte)"
 
 
 def _value(data: bytes) -> str:

@@ -6,9 +6,9 @@ import hashlib
 import re
 
 from os_image_composer.formats.pe import PeImage, Section, content, parse_pe, section_window
-from os_image_composer.formats.pkcs7 import signer_names
-from os_image_composer.formats.window import FormatError, Window
-from os_image_composer.report.image_file import EfiProgram, SectionInfo
+from os_image_composer.formats.window import Window
+from os_image_composer.report.image_file import EfiProgram, ProgramSignature, SectionInfo
+from os_image_composer.report.program_signatures import program_signatures
 
 # Sections of a UKI that are text (UAPI Group specification "Unified Kernel Image").
 _TEXT = (".cmdline", ".osrel", ".uname", ".profile")
@@ -35,7 +35,7 @@ def efi_program(path: str, file: Window) -> EfiProgram:
         sections=tuple(
             SectionInfo(s.name, s.size, digest(section_window(image, file, s.name))) for s in _first_of_each(image)
         ),
-        signatures=tuple(_signers(blob) for blob in image.certificates),
+        signatures=tuple(ProgramSignature(s.name, s.fault) for s in program_signatures(image, file)),
         sbat=sbat,
         text={name: _text(image, file, name) for name in _TEXT if image.has(name)} if kind == "uki" else {},
     )
@@ -51,13 +51,6 @@ def digest(window: Window) -> str:
 
 def _first_of_each(image: PeImage) -> list[Section]:
     return list({section.name: section for section in reversed(image.sections)}.values())[::-1]
-
-
-def _signers(blob: bytes) -> tuple[str, ...]:
-    try:
-        return signer_names(blob)
-    except FormatError as error:
-        return (f"unreadable signature ({error})",)
 
 
 def _sbat(image: PeImage, file: Window) -> tuple[str, ...]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from os_image_composer.formats.filesystem import Volume
+from os_image_composer.formats.iso9660 import Medium
 from os_image_composer.ospackage.inventory import InstalledPackage
+from os_image_composer.report.selinux import SelinuxState
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,18 @@ class SectionInfo:
 
 
 @dataclass(frozen=True)
+class ProgramSignature:
+    """`signer` says who signed; `fault` why the signature does not hold, None where the program is what was signed.
+    Whether a machine trusts the signer is not known here."""
+
+    signer: str
+    fault: str | None
+
+
+@dataclass(frozen=True)
 class EfiProgram:
     """A file of the EFI system partition that firmware can start. `kind` is uki, systemd-boot, grub, shim, mok-manager,
-    linux (a kernel alone) or unknown; `signatures` has one tuple of signers for each signature; `text` are the readable
+    linux (a kernel alone) or unknown; `signatures` has each signer; `text` are the readable
     sections of a UKI by name, such as `.cmdline`."""
 
     path: str
@@ -44,9 +55,22 @@ class EfiProgram:
     size: int
     sha256: str
     sections: tuple[SectionInfo, ...]
-    signatures: tuple[tuple[str, ...], ...]
+    signatures: tuple[ProgramSignature, ...]
     sbat: tuple[str, ...]
     text: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SealedRoot:
+    """A root hash that a UKI's command line names: `what` is root or usr; `data` and `tree` are numbers of partitions.
+    `fault` is why they are not what was sealed, None where all of both is."""
+
+    what: str
+    program: str
+    root_hash: str
+    data: int | None
+    tree: int | None
+    fault: str | None
 
 
 @dataclass(frozen=True)
@@ -86,11 +110,13 @@ class Root:
     family: str | None
     packages: tuple[InstalledPackage, ...]
     sboms: tuple[SbomFile, ...]
+    selinux: SelinuxState | None
 
 
 @dataclass(frozen=True)
 class ImageInfo:
-    """`stored` is what the file takes on its disk. `findings` say what is damaged or odd, in words."""
+    """`stored` is what the file takes on its disk; `medium` is what an ISO is as a CD. `findings` say what is damaged
+    or odd, in words."""
 
     file: str
     size: int
@@ -101,5 +127,7 @@ class ImageInfo:
     parts: tuple[Part, ...]
     esp_files: tuple[EspFile, ...]
     programs: tuple[EfiProgram, ...]
+    sealed: tuple[SealedRoot, ...]
     root: Root | None
+    medium: Medium | None
     findings: tuple[str, ...]

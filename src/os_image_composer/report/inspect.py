@@ -8,12 +8,15 @@ from pathlib import Path
 from os_image_composer.config.partition_types import PARTITION_TYPES
 from os_image_composer.errors import ImageError
 from os_image_composer.formats.filesystem import FileSystem, NodeKind, walk
+from os_image_composer.formats.iso9660 import Medium, read_medium
 from os_image_composer.formats.partition_table import Partition, PartitionTable, read_partition_table
+from os_image_composer.formats.virtual_disk import recognise
 from os_image_composer.formats.volumes import identify, open_filesystem
-from os_image_composer.formats.window import FileSource, FormatError, Window
+from os_image_composer.formats.window import ALLOWANCE, FileSource, FormatError, Window
 from os_image_composer.report.efi import digest, efi_program
-from os_image_composer.report.image_file import EfiProgram, EspFile, ImageInfo, Part, Root
+from os_image_composer.report.image_file import EfiProgram, EspFile, ImageInfo, Part, Root, SealedRoot
 from os_image_composer.report.root_filesystem import is_root, read_root, sbom_content
+from os_image_composer.report.sealed_root import sealed_roots
 
 _TYPE_NAMES = {guid: name for name, guid in PARTITION_TYPES.items()} | {
     "0xef": "esp",
@@ -30,11 +33,7 @@ _TYPE_NAMES = {guid: name for name, guid in PARTITION_TYPES.items()} | {
 _ESP_LIMIT = 4096  # files of an EFI system partition that are listed
 _HASHED = 1 << 30  # bytes of the largest file that is hashed
 # What is no disk but holds one: by its first bytes, with the name that people know it by.
-_WRAPPED = {
-    b"QFI\xfb": "qcow2",
-    b"vhdxfile": "vhdx",
-    b"KDMV": "vmdk",
-    b"conectix": "vhd",
+_COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
@@ -83,20 +82,25 @@ def open_image(path: Path) -> FileSource:
     return source
 
 
+def _wrapped(disk: Window) -> str | None:
+    """What holds a disk and is none. Raises FormatError."""
+    head = disk.head(16)
+    compressed = next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
+    found = None if compressed else recognise(disk)
+    return found.format if found else compressed
+
+
 def disk_table(path: Path, disk: Window) -> PartitionTable | None:
     """The partition table; None where the file holds a filesystem without one. Raises ImageError where it holds
-    neither, and for a damaged table."""
-    head = disk.head(16)
-    wrapped = next((name for magic, name in _WRAPPED.items() if head.startswith(magic)), None)
-    if wrapped is not None:
-        raise ImageError(
-            "wrapped-image",
-            f"{path} is no raw image but {wrapped}",
-            hint=f"unpack it first: {wrapped} -d"
-            if wrapped in ("gzip", "xz", "zstd", "bzip2")
-            else "convert it first: qemu-img convert -O raw",
-        )
+    neither, for a damaged table, and for a disk in another format or a compressed one."""
     try:
+        wrapped = _wrapped(disk)
+        if wrapped is not None:
+            raise ImageError(
+                "wrapped-image",
+                f"{path} is no raw image but {wrapped}",
+                hint=f"make a raw one of it: os-image-composer convert {path} --to raw",
+            )
         table = read_partition_table(disk)
     except FormatError as error:
         raise ImageError("damaged-image", f"{path} is damaged", cause=str(error)) from error
@@ -117,6 +121,7 @@ def partition_type(partition: Partition) -> str:
 class _Inspection:
     def __init__(self, path: Path, source: FileSource) -> None:
         self.path = path
+        self._source = source
         self.disk = Window.over(source)
         self.findings: list[str] = []
         self.root: FileSystem | None = None
@@ -141,9 +146,25 @@ class _Inspection:
             parts=parts,
             esp_files=esp_files,
             programs=programs,
+            sealed=self._sealed(programs, table),
             root=root,
+            medium=self._medium(),
             findings=tuple(dict.fromkeys(self.findings)),
         )
+
+    def _medium(self) -> Medium | None:
+        try:
+            return read_medium(self.disk)
+        except FormatError as error:
+            self.findings.append(f"as a CD: {error}")
+            return None
+
+    def _sealed(self, programs: tuple[EfiProgram, ...], table: PartitionTable | None) -> tuple[SealedRoot, ...]:
+        self._source.allow(ALLOWANCE + 2 * self.disk.size)  # a sealed root is read whole
+        try:
+            return tuple(sealed_roots(programs, table, self.disk))
+        finally:
+            self._source.allow(ALLOWANCE)
 
     def _volumes(self, table: PartitionTable | None) -> Iterator[tuple[Part, FileSystem | None]]:
         if table is None:

@@ -14,6 +14,7 @@ from os_image_composer.ospackage.family import families, family_for
 from os_image_composer.ospackage.inventory import InstalledPackage
 from os_image_composer.report.efi import digest
 from os_image_composer.report.image_file import Account, Root, SbomFile
+from os_image_composer.report.selinux import read_selinux
 
 _SMALL = 1 << 20
 _DATABASE = 256 << 20
@@ -53,6 +54,7 @@ def read_root(filesystem: FileSystem, partition: int, findings: list[str]) -> Ro
         family=family,
         packages=packages,
         sboms=attempt("a bill of materials", lambda: tuple(_sboms(filesystem)), ()),
+        selinux=attempt("the configuration of SELinux", lambda: read_selinux(filesystem), None),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from os_image_composer.report.image_file import EfiProgram, ImageInfo, Part, Root
+from os_image_composer.formats.iso9660 import Medium
+from os_image_composer.report.image_file import EfiProgram, ImageInfo, Part, Root, SealedRoot
+from os_image_composer.report.selinux import SelinuxState
 
 
 def image_lines(info: ImageInfo, *, packages: bool) -> Iterator[str]:
@@ -27,6 +29,9 @@ def _lines(info: ImageInfo, packages: bool) -> Iterator[str]:
     yield f"{info.file}: {size(info.size)}, of which {size(info.stored)} are stored"
     yield f"partition table  {info.table} {info.disk_uuid or ''}".rstrip() if info.table else "no partition table"
     yield from _table([_part(part) for part in info.parts])
+    if info.medium is not None:
+        yield ""
+        yield from _medium(info.medium)
     if info.esp_files:
         yield ""
         yield f"EFI system partition: {len(info.esp_files)} files"
@@ -36,6 +41,9 @@ def _lines(info: ImageInfo, packages: bool) -> Iterator[str]:
             yield f"  {file.path}  {size(file.size)}"
             if program is not None:
                 yield from (f"    {line}" for line in _program(program))
+    for sealed in info.sealed:
+        yield ""
+        yield from _sealed(sealed)
     if info.root is not None:
         yield ""
         yield from _root(info.root, packages)
@@ -43,6 +51,16 @@ def _lines(info: ImageInfo, packages: bool) -> Iterator[str]:
         yield ""
         yield "findings"
         yield from (f"  {finding}" for finding in info.findings)
+
+
+def _medium(medium: Medium) -> Iterator[str]:
+    yield f"as a CD: label {medium.label or 'none'}, {size(medium.size)}"
+    for entry in medium.entries:
+        how = "starts" if entry.bootable else "does not start"
+        length = size(entry.size) if entry.size else "the rest"
+        yield f"  {entry.platform} {how} from what is at {size(entry.start)}, {length}"
+    if medium.digest is not None:
+        yield f"  digest   {medium.digest}"
 
 
 def _part(part: Part) -> tuple[str, ...]:
@@ -57,15 +75,21 @@ def _part(part: Part) -> tuple[str, ...]:
 def _program(program: EfiProgram) -> Iterator[str]:
     version = f" {program.version}" if program.version else ""
     yield f"{program.kind}{version}, {program.machine}, sha256 {program.sha256}"
-    if program.signatures:
-        for signers in program.signatures:
-            yield f"signed by {'; '.join(signers) or 'nobody it names'} (the signature itself was not checked)"
-    else:
+    for signature in program.signatures:
+        holds = f"does not hold: {signature.fault}" if signature.fault else "is what was signed"
+        yield f"signed by {signature.signer} ({holds})"
+    if not program.signatures:
         yield "not signed"
     if program.kind == "uki":
         yield "sections: " + ", ".join(f"{s.name} {size(s.size)}" for s in program.sections)
         if ".cmdline" in program.text:
             yield f"command line: {program.text['.cmdline']}"
+
+
+def _sealed(sealed: SealedRoot) -> Iterator[str]:
+    yield f"sealed {sealed.what}: root hash {sealed.root_hash}, of {sealed.program}"
+    places = f"partition {sealed.data or 'unknown'}, hash tree in partition {sealed.tree or 'unknown'}"
+    yield f"  {places}: {sealed.fault or 'all of it is what was sealed'}"
 
 
 def _root(root: Root, packages: bool) -> Iterator[str]:
@@ -77,6 +101,8 @@ def _root(root: Root, packages: bool) -> Iterator[str]:
         f"{a.name} ({a.uid}, {a.shell}, password {a.password})" for a in root.accounts if a.password in ("set", "empty")
     ]
     yield f"  accounts   {len(root.accounts)}, of which have a password: {', '.join(open_ones) or 'none'}"
+    if root.selinux is not None:
+        yield f"  selinux    {_selinux(root.selinux)}"
     for sbom in root.sboms:
         yield f"  sbom       {sbom.path}  {size(sbom.size)}"
     if root.family is None:
@@ -85,6 +111,12 @@ def _root(root: Root, packages: bool) -> Iterator[str]:
     yield f"  packages   {len(root.packages)} ({root.family})"
     if packages:
         yield from _table([(p.name, p.version, p.arch) for p in root.packages])
+
+
+def _selinux(state: SelinuxState) -> str:
+    labels = {None: "", "all": ", labelled", "some": ", only some of it labelled", "none": ", not labelled"}
+    policy = f", policy {state.policy}" if state.policy else ""
+    return f"{state.mode or 'no mode'}{policy}{labels.get(state.labels, '')}"
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

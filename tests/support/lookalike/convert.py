@@ -16,6 +16,9 @@ from support.lookalike.recipe import Item, Recipe
 from support.lookalike.relations import epoch_version_release, requirements, version_in_relation
 from support.lookalike.shared import MERGED, SHARED_DIRECTORIES, SHARED_LINKS
 
+# The vendors call what Debian calls the policy `default` by another name.
+_RENAMED = {"selinux-policy-default": "selinux-policy"}
+_POLICY = re.compile(r"^(/etc/selinux/|/usr/share/selinux/)default(?=/|$)")
 KERNEL = re.compile(r"linux-image-(\d.*-amd64)")
 _DOCUMENTATION = re.compile(
     r"/usr/share/(doc/[^/]+(/(?!copyright$).*)?$|(man|info|bug|menu|locale|lintian|doc-base|bash-completion|zsh)(/|$))"
@@ -35,7 +38,7 @@ def convert(fields: Fields, deb: Path, present: set[str]) -> Recipe:
     epoch, upstream, release = epoch_version_release(version)
     kernel = KERNEL.fullmatch(name)
     recipe = Recipe(
-        "kernel" if kernel else name,
+        "kernel" if kernel else _RENAMED.get(name, name),
         upstream,
         release,
         epoch,
@@ -72,12 +75,14 @@ def convert(fields: Fields, deb: Path, present: set[str]) -> Recipe:
 def unpack(recipe: Recipe, deb: Path, root: Path) -> None:
     """The files of the .deb below `root` and in the recipe; documentation is left out."""
     configuration = {
-        _merged(line.split()[-1]) for line in (control_file(deb, "conffiles") or b"").decode().splitlines() if line
+        _POLICY.sub(r"\1targeted", _merged(line.split()[-1]))
+        for line in (control_file(deb, "conffiles") or b"").decode().splitlines()
+        if line
     }
     omitted = _OMITTED.get(recipe.name, frozenset())
     with open_data_tar(deb) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:
-            path = _merged(member.name)
+            path = _POLICY.sub(r"\1targeted", _merged(member.name))
             if path in omitted or path in recipe.items or _DOCUMENTATION.match(path):
                 continue
             if member.isdir() and (path in SHARED_DIRECTORIES or path in SHARED_LINKS or path == "/"):
@@ -240,6 +245,21 @@ def _dracut(recipe: Recipe, deb: Path, version: str) -> None:
     recipe.add("Requires", *tools.split(), "system-setup")
 
 
+def _selinux_policy(recipe: Recipe, deb: Path, version: str) -> None:
+    """The vendor's has its policy built; here it is built as Debian's postinst does, under the vendor's name for it."""
+    recipe.add("Requires(post)", "policycoreutils", "dash", "coreutils")
+    modules = "/usr/share/selinux/targeted"
+    off = "amtu bugzilla cobbler condor cyphesis git ksmtuned likewise livecd nessus numad oddjob openca soundserver"
+    recipe.script(
+        "%post",
+        "[ -e /etc/selinux/config ] || printf 'SELINUX=permissive\\nSELINUXTYPE=targeted\\n' > /etc/selinux/config\n"
+        f'for module in $(cat {modules}/.modules); do set -- "$@" -i {modules}/$module.pp.bz2; done\n'
+        f'for module in {off} thunderbird updfstab usernetctl; do set -- "$@" -d $module; done\n'
+        # The first argument is how often the package is installed.
+        'shift; semodule -X 100 -n -s targeted "$@"',
+    )
+
+
 def _ukify(recipe: Recipe, deb: Path, version: str) -> None:
     # It comes from a newer release than the rest. It unpacks a kernel with python3-zstandard to learn its release,
     # which it is told; and it conflicts with the systemd that had its manual page.
@@ -259,6 +279,7 @@ _EDITS: dict[str, _Edit] = {
     "libpam-runtime": _pam,
     "openssh-server": _sshd,
     "rpm-common": _rpm,
+    "selinux-policy-default": _selinux_policy,
     "systemd": _also("Requires", "system-setup"),
     "systemd-ukify": _ukify,
 }

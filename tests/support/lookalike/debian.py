@@ -25,7 +25,8 @@ _ROOTS = """
 systemd systemd-sysv udev dbus bash coreutils util-linux iproute2 openssh-server ca-certificates e2fsprogs kmod
 login passwd procps linux-image-cloud-amd64 dracut dracut-core systemd-boot systemd-boot-efi rpm sudo cryptsetup-bin
 usr-is-merged zstd less logrotate efibootmgr systemd-resolved iputils-ping shim-unsigned cron hyperv-daemons
-tzdata jq tmux python3 python3-pefile
+fdisk tzdata jq tmux python3 python3-pefile grub-common grub-pc-bin grub-efi-amd64-bin selinux-policy-default
+policycoreutils selinux-utils
 """
 # What Debian 12 has not got: of Debian 13 these packages alone, without what they need.
 _NEWER = ("systemd-ukify",)

@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from os_image_composer.config.distribution_data import default_template_path, load_distribution
+from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.settings import load_settings
-from os_image_composer.config.spec import Target
 from os_image_composer.ospackage.resolve import Repository
 from os_image_composer.ospackage.rpm.package import read_package
 from support.lookalike import convert, debian, probes, system
@@ -67,7 +66,8 @@ def make(root: Path, cache: Path | None = None) -> Lookalikes:
     converted = _convert_all(kitchen, debs)
     base_passwd = next(d.path for d in debs if d.name == "base-passwd")
     present = {"kernel" if convert.KERNEL.fullmatch(d.name) else d.name for d in debs}
-    common = [*system.base(base_passwd), system.system_setup()]
+    grub_efi = next(d.path for d in debs if d.name == "grub-efi-amd64-bin")
+    common = [*system.base(base_passwd), system.system_setup(), system.grub_binary(grub_efi)]
     common += system.names(present | {r.name for r in common})
     common += system.notes(asked_for() - present - {r.name for r in common})
     shared = [*converted, *_build_all(kitchen, common)]
@@ -85,11 +85,11 @@ def asked_for() -> set[str]:
     data = load_settings(None, {}, Path.cwd()).config_dir
     names: set[str] = set()
     for os_name, dist in (("azure-linux", "azl3"), ("edge-microvisor-toolkit", "emt3")):
-        for arch in ("x86_64", "aarch64"):
-            target = Target(os_name, dist, arch, "raw")
-            default = load_image_spec(default_template_path(data, target), data)
-            names |= {name for group in default.package_groups for name in group.packages}
-            names |= {*load_distribution(os_name, dist, arch, data).chroot_packages}
+        for target in known_targets(data):
+            if (target.os, target.dist) == (os_name, dist):
+                default = load_image_spec(default_template_path(data, target), data)
+                names |= {name for group in default.package_groups for name in group.packages}
+                names |= {*load_distribution(os_name, dist, target.arch, data).chroot_packages}
     return names
 
 

@@ -27,7 +27,7 @@ _GROUPS = {"messagebus": 101, "_ssh": 103, "input": 104, "sgx": 105, "kvm": 106,
 }
 _CORE = """
 filesystem system-setup base-files base-passwd bash bsdutils coreutils dash dbus debianutils diffutils e2fsprogs
-findutils grep gzip hostname iproute2 kmod libc-bin libpam-modules libpam-runtime login mawk mount ncurses-base
+fdisk findutils grep gzip hostname iproute2 kmod libc-bin libpam-modules libpam-runtime login mawk mount ncurses-base
 passwd procps sed sudo systemd systemd-sysv tar tzdata udev util-linux
 """
 _CONTAINER = """
@@ -51,7 +51,11 @@ NAMES: dict[str, tuple[str, ...]] = {
     "cloud-init": (),
     "cloud-utils-growpart": (),
     "createrepo_c": (),
+    "libselinux-utils": ("selinux-utils",),
     "kernel-drivers-gpu": ("kernel",),
+    "grub2": ("grub-common",),
+    "grub2-pc": ("grub2", "grub-pc-bin"),
+    "grub2-efi": ("grub2", "grub-efi-amd64-bin"),
 }
 # Of the vendors' dracut-* packages little is more than such a file.
 _FILES = {
@@ -132,6 +136,8 @@ def names(present: set[str]) -> Iterator[Recipe]:
             recipe = Recipe(name, "3.0", "9.azl3").add("Requires", *(s for s in stand_ins if s in present))
             if name == "core-packages-base-image":
                 recipe.add("Requires", "system-release")
+            if name == "grub2":
+                recipe.link("/usr/bin/grub2-mkimage", "grub-mkimage")
             if name in _FILES:
                 file, text = _FILES[name]
                 recipe.file(f"/usr/lib/dracut/dracut.conf.d/{file}", text)
@@ -149,6 +155,12 @@ def notes(names: Iterable[str]) -> Iterator[Recipe]:
     for name in sorted(names):
         text = "Made for a test: a look-alike, nothing of the vendor's.\n"
         yield Recipe(name, "3.0", "9.azl3").directory(f"/usr/share/{name}").file(f"/usr/share/{name}/README", text)
+
+
+def grub_binary(grub_efi: Path) -> Recipe:
+    """GRUB for EFI as one program, where the vendor's package has it; from Debian's package of modules."""
+    program = file_of(grub_efi, "/usr/lib/grub/x86_64-efi/monolithic/grubx64.efi")
+    return Recipe("grub2-efi-unsigned", "2.06", "1.azl3").file("/usr/share/grub2-efi/grubx64.efi", program)
 
 
 def release(os_id: str, name: str, version: str = "3.0") -> Iterator[Recipe]:

@@ -174,3 +174,19 @@ def survey(request: Request, fds: Sequence[int], channel: Channel) -> None:
                 seen.add(key)
         attributes += [(path.lstrip("/"), name, value.hex()) for name, value in kept_xattrs(path)]
     channel.tell({"entries": entries, "bytes": size, "xattrs": attributes})
+
+
+def listing(request: Request, fds: Sequence[int], channel: Channel) -> None:
+    """Of the mounted tree, each ended by NUL: the path, its type in octal, and of a file with several names the one
+    that comes first."""
+    found = bytearray()
+    names: dict[tuple[int, int], bytes] = {}
+    for path, status in walk():
+        name = os.fsencode(path.lstrip("/"))
+        shared = stat.S_ISREG(status.st_mode) and status.st_nlink > 1
+        first = names.setdefault((status.st_dev, status.st_ino), name) if shared else name
+        found += b"%s\0%o\0%s\0" % (name, stat.S_IFMT(status.st_mode), first)
+        if len(found) > _CHUNK:
+            channel.tell({}, bytes(found))
+            found.clear()
+    channel.tell({}, bytes(found))

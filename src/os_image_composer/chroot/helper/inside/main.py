@@ -25,10 +25,13 @@ Verb = Callable[[Request, Sequence[int], Channel], None]
 #: Verb → the module that has it. Imported before ids are switched.
 _VERBS = {
     "unpack": "unpack",
+    "archive": "archive",
     "digest": "digest",
     "entries": "digest",
     "fingerprint": "digest",
     "survey": "digest",
+    "cpio": "cpio",
+    "listing": "digest",
     "remove": "layers",
     "project": "layers",
     "edit": "files",

@@ -1,0 +1,44 @@
+"""Where things are in a VHDX.
+
+Source: Microsoft, [MS-VHDX] 2.2.3 (region table), 2.6 (metadata table). Numbers are little-endian, and an entry of
+either table has 32 bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from uuid import UUID
+
+from os_image_composer.formats.window import FormatError, Window
+
+SIGNATURE = b"vhdxfile"
+FILE_PARAMETERS = UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b")
+DISK_SIZE = UUID("2fa54224-cd1b-4876-b211-5dbed83bf4b8")
+DISK_ID = UUID("beca12ab-b2e6-4523-93ef-c309e000c746")
+_METADATA = UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e")
+_TABLE = 64 << 10
+_REGIONS = 192 << 10
+_MAX_ENTRIES = (_TABLE - 32) // 32
+
+
+def metadata_item(window: Window, item: UUID) -> Window:
+    """What the metadata has under this id. Raises FormatError."""
+    regions = window.read(_REGIONS, _TABLE)
+    if regions[:4] != b"regi":
+        raise FormatError("a VHDX without a region table")
+    region = _entry(regions[16:], struct.unpack_from("<I", regions, 8)[0], _METADATA)
+    start, size = struct.unpack_from("<QI", region, 16)
+    table = window.read(start, _TABLE)
+    if table[:8] != b"metadata":
+        raise FormatError("a VHDX without a metadata table")
+    entry = _entry(table[32:], struct.unpack_from("<H", table, 10)[0], item)
+    offset, length = struct.unpack_from("<II", entry, 16)
+    return window.part(start, size).part(offset, length)
+
+
+def _entry(table: bytes, count: int, name: UUID) -> bytes:
+    for number in range(min(count, _MAX_ENTRIES)):
+        entry = table[32 * number :][:32]
+        if entry[:16] == name.bytes_le:
+            return entry
+    raise FormatError(f"a VHDX without the entry {name}")

@@ -1,0 +1,52 @@
+"""Where a system whose root cannot be written to keeps what changes: what the initrd is told about it.
+
+The program that does it, and how an initrd generator takes it in, are the distribution's data.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from os_image_composer.config.partition_roles import Role
+from os_image_composer.image.initrd import InitrdFile
+from os_image_composer.image.layout import DiskLayout
+
+# Folders of the root that live on the data partition, with what the root has in them as their first content.
+KEPT = ("home", "root", "srv", "var")
+
+
+def state_settings(layout: DiskLayout, folder: str, verified: tuple[str, ...]) -> tuple[InitrdFile, ...]:
+    """What the program in `folder` reads. `verified` are folders below those that are kept which stay as the root has
+    them, such as the package database: it says what is in the root."""
+    (data,) = layout.of(Role.STATE)
+    own = {p.mount_point.strip("/") for p in layout.of(Role.OTHER) if p.mount_point}
+    kept = [name for name in _kept(data.mount_point) if name not in own]
+    last = max(layout.partitions, key=lambda p: p.start) == data
+    settings = {
+        "DATA": data.uuid,
+        "OPTIONS": data.mount_options or "defaults",
+        "KEPT": " ".join(kept),
+        "VERIFIED": " ".join(path for path in verified if _below(path, kept)),
+        "GROW": "yes" if last else "no",
+    }
+    device = _device(data.uuid)
+    return (
+        InitrdFile(f"{folder}/state.conf", "".join(f"{key}={shlex.quote(v)}\n" for key, v in settings.items())),
+        InitrdFile(f"{folder}/device.conf", f"[Unit]\nRequires={device}\nAfter={device}\n"),
+    )
+
+
+def _device(uuid: str) -> str:
+    """The unit of a partition by its UUID (systemd.unit(5), string escaping for paths)."""
+    dash = r"\x2d"
+    return f"dev-disk-by{dash}partuuid-{uuid.replace('-', dash)}.device"
+
+
+def _kept(mount_point: str | None) -> list[str]:
+    """The folders, with the one that the template mounts the data partition at."""
+    own = (mount_point or "").strip("/")
+    return [*KEPT, *([own] if own and not _below(own, KEPT) else [])]
+
+
+def _below(path: str, folders: tuple[str, ...] | list[str]) -> bool:
+    return any(path == folder or path.startswith(f"{folder}/") for folder in folders)

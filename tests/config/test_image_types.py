@@ -1,0 +1,86 @@
+"""What a template of each kind of image must say, and cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from os_image_composer.config.load import check_template, load_image_spec
+from os_image_composer.config.spec import NO_DISK
+from os_image_composer.errors import Finding
+
+HEAD = """\
+image: {name: small, version: "1"}
+target: {os: debian, dist: debian13, arch: x86_64, imageType: KIND}
+"""
+DISK = """\
+disk:
+  name: own
+  size: 2GiB
+  partitions:
+    - {id: root, type: linux-root-amd64, fsType: ext4, start: 1MiB, end: "0", mountPoint: /}
+"""
+
+
+@pytest.fixture
+def checked(tmp_path: Path, data: Path) -> Callable[[str, str], tuple[Finding, ...]]:
+    def run(kind: str, text: str) -> tuple[Finding, ...]:
+        path = tmp_path / "template.yml"
+        path.write_text(HEAD.replace("KIND", kind) + text)
+        return check_template(path, data)
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["img", "iso"])
+def test_an_image_that_is_no_disk_needs_none(kind: str, tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "template.yml"
+    path.write_text(HEAD.replace("KIND", kind) + "systemConfig: {name: small}\n")
+    spec = load_image_spec(path, data)
+    assert (spec.disk, spec.target.image_type) == (NO_DISK, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "text"),
+    [
+        ("img", "disk", DISK),
+        ("iso", "disk", DISK),
+        ("img", "systemConfig.bootloader", "systemConfig: {name: a, bootloader: {provider: grub}}\n"),
+        ("img", "systemConfig.kernel.uki", "systemConfig: {name: a, kernel: {uki: true}}\n"),
+        ("img", "systemConfig.live", "systemConfig: {name: a, live: {title: b}}\n"),
+        ("raw", "systemConfig.live", "systemConfig: {name: a, live: {title: b}}\n"),
+        ("iso", "systemConfig.bootloader.provider", "systemConfig: {name: a, bootloader: {provider: systemd-boot}}\n"),
+        ("iso", "systemConfig.bootloader.bootType", "systemConfig: {name: a, bootloader: {bootType: efi}}\n"),
+        ("iso", "systemConfig.bootloader.tries", "systemConfig: {name: a, bootloader: {tries: 3}}\n"),
+        ("iso", "systemConfig.kernel.uki", "systemConfig: {name: a, kernel: {uki: true}}\n"),
+        ("iso", "systemConfig.kernel.cmdline", "systemConfig: {name: a, kernel: {cmdline: \"a='b'\"}}\n"),
+    ],
+)
+def test_what_says_nothing_about_an_image_is_refused_by_its_name(
+    checked: Callable[[str, str], tuple[Finding, ...]], kind: str, key: str, text: str
+) -> None:
+    (finding,) = checked(kind, text)
+    assert finding.reference == "image-type"
+    assert f"'{key}'" in finding.message
+    assert finding.hint
+
+
+def test_what_is_switched_off_is_no_fault(checked: Callable[[str, str], tuple[Finding, ...]]) -> None:
+    for kind in ("img", "iso"):
+        assert checked(kind, "systemConfig: {name: a, immutability: {enabled: false}}\n") == ()
+
+
+def test_a_kind_without_default_template_is_unknown(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "template.yml"
+    path.write_text(
+        'image: {name: a, version: "1"}\ntarget: {os: azure-linux, dist: azl3, arch: aarch64, imageType: iso}\n'
+    )
+    findings = check_template(path, data)
+    assert ("unknown-target", 2) in [(f.reference, f.origin.line if f.origin else 0) for f in findings]
+
+
+@pytest.mark.parametrize("title", ["it's", "a" * 61, "a\\b", ""])
+def test_title_is_what_a_menu_can_show(checked: Callable[[str, str], tuple[Finding, ...]], title: str) -> None:
+    assert checked("iso", f'systemConfig: {{name: a, live: {{title: "{title.replace(chr(92), chr(92) * 2)}"}}}}\n')

@@ -1,0 +1,232 @@
+"""Live ISOs: built of every distribution's default template, started as CD and as stick, by UEFI and by a BIOS.
+
+Those of eLxr, Azure Linux and Edge Microvisor Toolkit are made from look-alikes of the vendors' repositories.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from os_image_composer.boot.machine import FirmwareKind, Machine, Media
+from os_image_composer.boot.qemu import Guest, run_guest
+from os_image_composer.build.canonical import sha256_file
+from os_image_composer.build.clock import SystemClock
+from os_image_composer.formats.partition_table import read_partition_table
+from os_image_composer.formats.window import FileSource, Window
+from support.look_alike import LookAlike
+from support.workshop import CHECKOUT, Workshop
+
+pytestmark = pytest.mark.build
+
+SECONDS = 600
+CHECK = CHECKOUT / "config/osv/live/dracut/live-check.sh"
+TARGETS = {
+    "debian13": "debian",
+    "debian12": "debian",
+    "elxr12": "wind-river-elxr",
+    "azl3": "azure-linux",
+    "emt3": "edge-microvisor-toolkit",
+}
+
+
+def template(dist: str, more: str = "") -> str:
+    return (
+        f'image: {{name: {dist}-cd, version: "1.0"}}\n'
+        f"target: {{os: {TARGETS[dist]}, dist: {dist}, arch: x86_64, imageType: iso}}\n"
+        f"systemConfig:\n  name: cd\n  hostname: {dist}\n{more}"
+    )
+
+
+Build = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def build(workshop: Workshop, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Build:
+    """Builds a template's ISO, each once."""
+    made: dict[str, Path] = {}
+
+    def built(dist: str, more: str = "", folder: str = "") -> Path:
+        key = f"{dist}{more}{folder}"
+        if key not in made:
+            made[key] = _build(workshop, tmp_path_factory.mktemp("iso"), settings(dist), template(dist, more))
+        return made[key]
+
+    def settings(dist: str) -> list[str]:
+        if dist == "elxr12":
+            elxr: LookAlike = request.getfixturevalue("elxr")
+            return ["--config", str(elxr.settings)]
+        if dist in ("azl3", "emt3"):
+            return ["--config", str(request.getfixturevalue("rpm_settings"))]
+        return []
+
+    return built
+
+
+def _build(workshop: Workshop, folder: Path, settings: list[str], text: str) -> Path:
+    (folder / "template.yml").write_text(text)
+    words = [*settings, "build", "--output", str(folder / "out"), str(folder / "template.yml")]
+    done = workshop.run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (image,) = (folder / "out").glob("*.iso")
+    return image
+
+
+def boots(workshop: Workshop, image: Path, dist: str, *words: str) -> None:
+    done = workshop.run("boot", "--check", "--json", "--timeout", str(SECONDS), *words, str(image))
+    assert done.stdout, done.stderr
+    verdict = json.loads(done.stdout)
+    level = "self-report" if dist == "debian13" else "console"
+    assert (verdict["level"], verdict["passed"], verdict["failedUnits"]) == (level, True, []), done.stdout
+
+
+WAYS = {
+    "uefi-cd": ("--firmware", "uefi"),
+    "uefi-usb": ("--firmware", "uefi", "--usb"),
+    "bios-cd": ("--firmware", "bios"),
+    "bios-usb": ("--firmware", "bios", "--usb"),
+}
+
+
+def combinations() -> list[object]:
+    """All four ways of both Debians, and two of each other distribution; one of all in every run. The kernel of the RPM
+    look-alikes is one for virtual machines, without USB."""
+    found = [("debian13", way) for way in WAYS] + [("debian12", way) for way in WAYS]
+    found += [("elxr12", way) for way in ("uefi-usb", "bios-cd")]
+    found += [(dist, way) for dist in ("azl3", "emt3") for way in ("uefi-cd", "bios-cd")]
+    return [pytest.param(*one, marks=() if one == ("debian13", "uefi-cd") else pytest.mark.matrix) for one in found]
+
+
+@pytest.mark.boot
+@pytest.mark.timeout(SECONDS + 900)
+@pytest.mark.parametrize(("dist", "way"), combinations())
+def test_live_system_comes_up_without_a_failed_unit(workshop: Workshop, build: Build, dist: str, way: str) -> None:
+    boots(workshop, build(dist), dist, *WAYS[way])
+
+
+def test_partitions_end_where_the_file_does_and_leave_the_disk_free(build: Build) -> None:
+    image = build("debian13")
+    with FileSource(image) as source:
+        table = read_partition_table(Window.over(source))
+    assert table is not None
+    assert table.partitions[0].start == 32768
+    assert [p.name for p in table.partitions] == ["ISO9660", "Appended2"]
+    assert table.faults == ()
+
+
+def check(image: Path) -> str:
+    """What a live system says of a medium with these bytes, by the script that it has."""
+    done = subprocess.run(["sh", str(CHECK), str(image)], capture_output=True, text=True, timeout=120)
+    return f"{done.returncode} {done.stdout.splitlines()[-1]}"
+
+
+def test_every_changed_byte_of_what_is_covered_is_found(build: Build, tmp_path: Path) -> None:
+    """One in each part: the volume descriptors, directories, kernel, initrd, root filesystem, EFI system partition."""
+    image = build("debian13")
+    assert check(image) == "0 the medium is whole"
+    copy = tmp_path / "copy.iso"
+    copy.write_bytes(image.read_bytes())
+    with FileSource(image) as source:
+        table = read_partition_table(Window.over(source))
+    assert table is not None
+    end = max(p.start + p.size for p in table.partitions)
+    places = {32769, 32768 + 40, 33651 + 30, 34164, 65536 + 8, end - 1, *(end * n // 17 for n in range(1, 17))}
+    for place in sorted(places):
+        flip(copy, place)
+        assert check(copy).startswith("1 this medium "), place
+        flip(copy, place)
+    flip(copy, 1000)  # the partition table: somebody may add a partition
+    assert check(copy) == "0 the medium is whole"
+
+
+def flip(file: Path, offset: int) -> None:
+    with file.open("r+b") as stream:
+        stream.seek(offset)
+        (byte,) = stream.read(1)
+        stream.seek(offset)
+        stream.write(bytes([byte ^ 0x40]))
+
+
+def test_same_lock_same_bits(workshop: Workshop, build: Build, tmp_path: Path) -> None:
+    """The second build starts from an empty store."""
+    image = build("debian13")
+    other = Workshop(tmp_path / "other")
+    (other.cache).mkdir(parents=True, mode=0o700)
+    (other.cache / "packages").symlink_to(workshop.cache / "packages")
+    (other.cache / "locks").symlink_to(workshop.cache / "locks")
+    again = _build(other, tmp_path, [], template("debian13"))
+    try:
+        assert sha256_file(again) == sha256_file(image)
+    finally:
+        other.bare_sandbox().remove([other.cache / "store", other.cache / "tmp"])
+
+
+@pytest.mark.boot
+@pytest.mark.matrix
+@pytest.mark.timeout(2 * SECONDS + 900)
+def test_check_from_the_menu_starts_a_whole_medium_and_stops_at_a_damaged_one(build: Build, tmp_path: Path) -> None:
+    image = build("debian13")
+    assert first_said(image, 2, "this medium is damaged|login: ") == "login: "
+    copy = tmp_path / "copy.iso"
+    copy.write_bytes(image.read_bytes())
+    flip(copy, image.stat().st_size // 2)
+    assert first_said(copy, 2, "this medium is damaged|login: ") == "this medium is damaged"
+
+
+@pytest.mark.boot
+@pytest.mark.matrix
+@pytest.mark.timeout(2 * SECONDS + 900)
+def test_changes_are_kept_on_a_partition_with_the_label(build: Build, tmp_path: Path) -> None:
+    """A partition is added to the stick as docs/live-iso.md says; a file of the first start is there in the second."""
+    stick = tmp_path / "stick.img"
+    stick.write_bytes(build("debian13", USER).read_bytes())
+    with stick.open("r+b") as file:
+        file.truncate(stick.stat().st_size + (256 << 20))
+    subprocess.run(["/usr/sbin/sfdisk", "--quiet", "--append", str(stick)], input=b",,L\n", check=True, timeout=60)
+    with FileSource(stick) as source:
+        table = read_partition_table(Window.over(source))
+    assert table is not None
+    third = table.partitions[-1]
+    argv = ["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-L", "LIVE_CHANGES", "-E", f"offset={third.start}"]
+    subprocess.run([*argv, str(stick), f"{third.size // 1024}k"], check=True, timeout=60)
+    logged_in(stick, "echo kept > ~/note && sync", write=True)
+    assert "kept" in logged_in(stick, "cat ~/note", write=False)
+
+
+USER = "  users:\n    - {name: ann, password: correct-horse, shell: /bin/bash}\n"
+
+
+def choose(guest: Guest, entry: int) -> None:
+    """An entry of GRUB's menu, counted from 0, by the serial line."""
+    guest.console.expect("automatically", SECONDS)
+    for _ in range(entry):
+        guest.console.send("\x1b[B")
+        time.sleep(0.5)  # GRUB reads an escape sequence as one key only when it comes alone
+    guest.console.send("\r")
+
+
+def first_said(image: Path, entry: int, pattern: str) -> str:
+    """What of `pattern` the console says first once that entry was chosen."""
+    with run_guest(image, Machine(kind=FirmwareKind.BIOS, media=Media.CD), SystemClock()) as guest:
+        choose(guest, entry)
+        return guest.console.expect(pattern, SECONDS)
+
+
+def logged_in(stick: Path, command: str, *, write: bool) -> str:
+    """The output of `command`, run by the template's user in the system that keeps changes."""
+    machine = Machine(kind=FirmwareKind.BIOS, media=Media.USB, keeps_changes=write)
+    with run_guest(stick, machine, SystemClock()) as guest:
+        console = guest.console
+        choose(guest, 1)
+        console.expect("login: $", SECONDS)
+        console.send("ann\n")
+        console.expect("Password: $", 60)
+        console.send("correct-horse\n")
+        console.expect(r"\$ $", 60)
+        console.send(f"{command}; echo E''ND\n")
+        return console.expect(r"(?s).*END", 60)

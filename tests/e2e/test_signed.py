@@ -1,0 +1,230 @@
+"""An image built with keys: what is signed, with which bytes, and where no key is to be found."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import jsonschema
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from support.boot_keys import PASSPHRASE, KeyFolder, locked_copy
+from support.signed_image import LOADER, UKI, SignedImage, build_signed, signed_template
+from support.tools import host_tool
+from support.workshop import CHECKOUT, Workshop
+
+pytestmark = pytest.mark.build
+
+
+@pytest.fixture(scope="module")
+def signed(built: Workshop, keys: KeyFolder, tmp_path_factory: pytest.TempPathFactory) -> SignedImage:
+    words = (
+        *("--sign-openpgp", str(keys.file("image.pgp")), "--sign-x509", str(keys.file("image.key"))),
+        *("--sign-certificate", str(keys.file("image.pem"))),
+    )
+    return build_signed(built, tmp_path_factory.mktemp("signed"), keys, *words)
+
+
+def verify(workshop: Workshop, image: Path, keys: KeyFolder) -> subprocess.CompletedProcess[str]:
+    words = ("--openpgp", "image.asc"), ("--x509", "image.pem"), ("--db", "db.pem")
+    flags = [word for flag, name in words for word in (flag, str(keys.file(name)))]
+    return workshop.run("verify", "--json", *flags, str(image))
+
+
+def test_boot_loader_and_kernel_carry_a_signature_that_sbverify_accepts(signed: SignedImage, tmp_path: Path) -> None:
+    for name in (LOADER, UKI):
+        (tmp_path / "program.efi").write_bytes(signed.program(name))
+        done = host_tool("sbverify", "--cert", str(signed.keys.file("db.pem")), str(tmp_path / "program.efi"))
+        assert done.returncode == 0, done.stderr
+
+
+def test_keys_to_enrol_lie_beside_the_image(signed: SignedImage) -> None:
+    names = {f"{name}.{suffix}" for name in ("PK", "KEK", "db") for suffix in ("esl", "auth", "der")}
+    assert {path.name for path in signed.enrolment.iterdir()} == names
+    for name in ("PK", "KEK", "db"):
+        assert (signed.enrolment / f"{name}.der").read_bytes() == signed.keys.file(f"{name}.der").read_bytes()
+
+
+def test_everything_that_was_signed_is_verified(built: Workshop, signed: SignedImage) -> None:
+    done = verify(built, signed.image, signed.keys)
+    checks = json.loads(done.stdout)["checks"]
+    assert done.returncode == 0, done.stdout
+    assert {c["what"] for c in checks if c["state"] == "ok"} == {
+        *(f"debian13-minimal-1.0.{suffix}" for suffix in ("raw", "manifest.json", "spdx.json", "cdx.json")),
+        *(f"/{LOADER}", f"/{UKI}"),
+    }
+
+
+@pytest.mark.parametrize(("name", "section"), [(UKI, ".initrd"), (UKI, ".cmdline"), (LOADER, ".text")])
+def test_changed_boot_file_is_named(
+    built: Workshop, signed: SignedImage, tmp_path: Path, name: str, section: str
+) -> None:
+    image = signed.with_program(tmp_path, name, signed.changed(name, section))
+    done = built.run("verify", "--db", str(signed.keys.file("db.pem")), str(image))
+    assert done.returncode == 1
+    assert f"failed  /{name}: signed by " in done.stdout
+    assert "changed after it was signed" in done.stdout
+
+
+def test_manifest_says_who_signed_and_warns(signed: SignedImage) -> None:
+    value = json.loads(signed.image.with_suffix(".manifest.json").read_text())
+    jsonschema.validate(value, json.loads((CHECKOUT / "docs" / "manifest.schema.json").read_text()))
+    certificate = signed.keys.file("db.der").read_bytes()
+    assert value["secureBoot"]["db"]["sha256"] == hashlib.sha256(certificate).hexdigest()
+    assert value["secureBoot"]["db"]["development"] is True
+    assert [one["form"] for one in value["signatures"]] == ["openpgp", "x509"]
+    assert len([line for line in value["warnings"] if "development key" in line]) == 5
+
+
+def test_another_key_runs_what_signs_and_the_disk_alone(built: Workshop, signed: SignedImage, tmp_path: Path) -> None:
+    others = KeyFolder.made(tmp_path)
+    said = built.run("plan", "--json", str(signed_template(tmp_path, others)))
+    steps = {step["name"]: step["verdict"] for step in json.loads(said.stdout)["steps"]}
+    assert {name for name, verdict in steps.items() if verdict != "reused"} == {"enrolment", "sign-boot", "disk"}
+
+
+def test_build_without_signing_leaves_no_signature_of_an_earlier_one(
+    built: Workshop, keys: KeyFolder, tmp_path: Path
+) -> None:
+    first = build_signed(built, tmp_path, keys, "--sign-openpgp", str(keys.file("image.pgp")))
+    assert first.image.with_name(f"{first.image.name}.asc").exists()
+    second = build_signed(built, tmp_path, keys)
+    assert [path.name for path in second.image.parent.glob("*.asc")] == []
+
+
+# -- no key anywhere ---------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """What processes of this user show to others while a build runs: arguments, and what they were started with."""
+
+    def __init__(self, needles: list[bytes], besides: int) -> None:
+        self.needles = needles
+        self.besides = besides
+        self.seen = 0
+        self.found: list[str] = []
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._end.is_set():
+            for process in Path("/proc").glob("[0-9]*"):
+                for name in ("cmdline", "environ"):
+                    # The variable is in the environment of whom it was given to, and of nobody else.
+                    if name == "environ" and int(process.name) in (self.besides, os.getpid()):
+                        continue
+                    try:
+                        text = (process / name).read_bytes()
+                    except OSError:
+                        continue
+                    self.seen += 1
+                    self.found += [f"{process}/{name}" for needle in self.needles if needle in text]
+            time.sleep(0.01)
+
+
+def needles_of(keys: KeyFolder) -> list[bytes]:
+    """Pieces of each private key in the forms in which it could be somewhere, and the passphrase."""
+    found = [PASSPHRASE]
+    for name in ("PK", "KEK", "db", "image"):
+        key = keys.signer(name).key
+        der = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+        numbers = key.private_numbers()
+        prime = numbers.p.to_bytes(128)  # type: ignore[union-attr]
+        found += [prime[:48], prime[:48].hex().encode(), base64.b64encode(der)[400:464]]
+        found += keys.file(f"{name}.key").read_bytes().splitlines()[10:14]
+    found += keys.file("image.pgp").read_bytes().splitlines()[10:14]
+    return [needle for needle in found if len(needle) > 20]
+
+
+def files_below(*folders: Path) -> Iterator[Path]:
+    for folder in folders:
+        yield from (Path(where, name) for where, _, names in os.walk(folder) for name in names)
+
+
+def test_no_key_and_no_passphrase_in_arguments_logs_store_ids_or_outputs(
+    built: Workshop, keys: KeyFolder, tmp_path: Path
+) -> None:
+    folder = tmp_path / "build"
+    folder.mkdir()
+    locked = locked_copy(keys.signer(), tmp_path / "locked.key")
+    template = signed_template(folder, keys)
+    template.write_text(template.read_text().replace(f"{keys.path}/db.key", str(locked)))
+    log = folder / "log"
+    argv = built.argv(
+        *("--log-level", "debug", "--log-file", str(log), "build", "--output", str(folder / "out")),
+        *("--sign-openpgp", str(keys.file("image.pgp")), "--sign-x509", str(keys.file("image.key"))),
+        *("--sign-certificate", str(keys.file("image.pem")), str(template)),
+    )
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(CHECKOUT / "src"),
+        "OS_IMAGE_COMPOSER_KEY_PASSPHRASE": PASSPHRASE.decode(),
+    }
+    needles = needles_of(keys)
+    assert len(needles) > 30
+    with (folder / "said").open("wb") as said:
+        process = subprocess.Popen(argv, env=environment, cwd=CHECKOUT, stdout=said, stderr=said)
+        watch = Watch(needles, process.pid)
+        try:
+            assert process.wait(600) == 0, (folder / "said").read_text()
+        finally:
+            watch.stop()
+    assert watch.seen > 100
+    assert watch.found == []
+    looked = 0
+    for path in files_below(folder, built.cache):
+        try:
+            content = path.read_bytes()
+        except OSError:
+            continue  # in layers: belongs to an id that no step had a key for
+        looked += 1
+        assert not [needle for needle in needles if needle in content], path
+    assert looked > 200
+    told = built.run("plan", "--json", str(template)).stdout
+    assert hashlib.sha256(keys.file("db.der").read_bytes()).hexdigest() in told
+    assert not [needle for needle in needles if needle.decode("latin-1") in told]
+
+
+def test_passphrase_that_is_wrong_or_missing_stops_the_build_before_anything_runs(
+    built: Workshop, keys: KeyFolder, tmp_path: Path
+) -> None:
+    locked = locked_copy(keys.signer(), tmp_path / "locked.key")
+    template = signed_template(tmp_path, keys)
+    template.write_text(template.read_text().replace(f"{keys.path}/db.key", str(locked)))
+    answers: tuple[dict[str, str], ...] = ({}, {"OS_IMAGE_COMPOSER_KEY_PASSPHRASE": "wrong"})
+    for given in answers:
+        done = built.run("build", "--output", str(tmp_path / "out"), str(template), checkout=CHECKOUT, **given)
+        assert done.returncode == 1
+        assert "error[key-locked]" in done.stderr
+        assert f"{template}:" in done.stderr
+        assert "step " not in done.stderr
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_bytes(PASSPHRASE + b"\n")
+    passphrase.chmod(0o600)
+    template.write_text(template.read_text().replace("secureBoot: {", f"secureBoot: {{passphraseFile: {passphrase}, "))
+    done = built.run("build", "--output", str(tmp_path / "out"), str(template))
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+def test_signed_image_built_twice_from_nothing_is_the_same(built: Workshop, keys: KeyFolder, tmp_path: Path) -> None:
+    image = build_signed(built, tmp_path, keys, "--verify", "--sign-openpgp", str(keys.file("image.pgp")))
+    record = json.loads(image.image.with_suffix(".manifest.json").read_text())
+    assert record["build"]["verified"]["equal"] is True
+    # The manifest was written once more after that, and is signed as it is now.
+    done = built.run("verify", "--openpgp", str(keys.file("image.asc")), str(image.image))
+    assert done.returncode == 0, done.stdout
