@@ -12,7 +12,7 @@ from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.partition_roles import Role
 from os_image_composer.config.spec import ImageSpec, Immutability
 from os_image_composer.image.layout import MIB, fstab, lay_out, sealed
-from os_image_composer.image.state import state_settings
+from os_image_composer.image.state import mount_unit, state_settings
 
 ROOT = Path(__file__).parents[2]
 SEED = "5d0c8d64-9f86-4e0c-8f39-a0bd2b1f64f5"
@@ -104,13 +104,23 @@ def test_the_initrd_is_told_which_folders_are_kept_and_which_stay_the_roots(spec
         "OPTIONS": "defaults",
         "KEPT": "'home root srv var'",
         "VERIFIED": "var/lib/manager",
+        "UNITS": "'run-state.mount home.mount root.mount srv.mount var.mount var-lib-manager.mount'",
         "GROW": "yes",
     }
     assert settings_of(with_data(spec, mount_point="/opt", mount_options="noatime")) == settings_of(spec) | {
         "OPTIONS": "noatime",
         "KEPT": "'home root srv var opt'",
+        "UNITS": "'run-state.mount home.mount root.mount srv.mount var.mount opt.mount var-lib-manager.mount'",
     }
     assert settings_of(with_data(spec, mount_point="/var/lib/app"))["KEPT"] == "'home root srv var'"
+
+
+@pytest.mark.parametrize("path", ["/var", "/opt/my-app", "/srv/.a b", "/.hidden/x", "/caf\N{LATIN SMALL LETTER E WITH ACUTE}"])
+def test_the_unit_of_a_mount_is_named_as_systemd_names_it(path: str) -> None:
+    done = subprocess.run(
+        ["systemd-escape", "--path", "--suffix=mount", path], capture_output=True, text=True, timeout=10
+    )
+    assert mount_unit(path) == done.stdout.strip()
 
 
 def test_a_folder_with_a_partition_of_its_own_is_not_kept_on_the_data_partition(spec: ImageSpec) -> None:

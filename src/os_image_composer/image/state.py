@@ -6,6 +6,7 @@ The program that does it, and how an initrd generator takes it in, are the distr
 from __future__ import annotations
 
 import shlex
+import string
 
 from os_image_composer.config.partition_roles import Role
 from os_image_composer.image.initrd import InitrdFile
@@ -21,12 +22,14 @@ def state_settings(layout: DiskLayout, folder: str, verified: tuple[str, ...]) -
     (data,) = layout.of(Role.STATE)
     own = {p.mount_point.strip("/") for p in layout.of(Role.OTHER) if p.mount_point}
     kept = [name for name in _kept(data.mount_point) if name not in own]
+    stay_verified = [path for path in verified if _below(path, kept)]
     last = max(layout.partitions, key=lambda p: p.start) == data
     settings = {
         "DATA": data.uuid,
         "OPTIONS": data.mount_options or "defaults",
         "KEPT": " ".join(kept),
-        "VERIFIED": " ".join(path for path in verified if _below(path, kept)),
+        "VERIFIED": " ".join(stay_verified),
+        "UNITS": " ".join(mount_unit(path) for path in ("run/state", *kept, *stay_verified)),
         "GROW": "yes" if last else "no",
     }
     device = _device(data.uuid)
@@ -34,6 +37,17 @@ def state_settings(layout: DiskLayout, folder: str, verified: tuple[str, ...]) -
         InitrdFile(f"{folder}/state.conf", "".join(f"{key}={shlex.quote(v)}\n" for key, v in settings.items())),
         InitrdFile(f"{folder}/device.conf", f"[Unit]\nRequires={device}\nAfter={device}\n"),
     )
+
+
+def mount_unit(path: str) -> str:
+    """The name of the unit of what is mounted at `path` (systemd.unit(5), string escaping for paths)."""
+    safe = string.ascii_letters + string.digits + ":_."
+    named = []
+    for part in path.strip("/").split("/"):
+        letters = [c if c in safe else "".join(rf"\x{byte:02x}" for byte in c.encode()) for c in part]
+        named.append("".join(letters))
+    name = "-".join(named)
+    return (r"\x2e" + name[1:] if name.startswith(".") else name) + ".mount"
 
 
 def _device(uuid: str) -> str:

@@ -3,7 +3,7 @@
 # root is mounted at /sysroot and before anything is started from it. What it leaves is in place before any unit of the
 # system is looked at. docs/immutable.md says what is where, and why.
 set -eufC
-. /usr/lib/image-state/state.conf # DATA OPTIONS KEPT VERIFIED GROW
+. /usr/lib/image-state/state.conf # DATA OPTIONS KEPT VERIFIED UNITS GROW
 
 root=/sysroot
 data=/run/state
@@ -105,3 +105,10 @@ fi
 over="lowerdir=$original/etc,upperdir=$data/etc/upper,workdir=$data/etc/work"
 mount -t overlay -o "$over,index=off,metacopy=off,redirect_dir=off,xino=off" overlay "$root/etc"
 umount "$original"
+
+# What is mounted here is part of the root for whoever runs on it: systemd takes it off at the very end, when nothing runs
+# any more, and not while the journal still writes there (systemd.mount(5), Default Dependencies).
+for unit in $UNITS; do
+    mkdir -p "/run/systemd/system/$unit.d"
+    printf '[Unit]\nDefaultDependencies=no\n' >"/run/systemd/system/$unit.d/50-image-state.conf"
+done
