@@ -31,7 +31,7 @@ PROBES = (
     Probe("usr", "touch /usr/made"),
     Probe("write", "touch /etc/made /var/made /home/made /root/made"),
     Probe("mode", "getenforce; sed -n 's/^SELINUXTYPE=//p' /etc/selinux/config"),
-    Probe("relabel", "restorecon -F -n -v -R / 2>&1"),
+    Probe("relabel", "restorecon -F -n -v -R -x / /etc /var /home /root /srv 2>&1"),
     Probe("unlabelled", "find / /var /home /root /srv /etc -xdev -context '*unlabeled*'"),
     Probe("processes", "ps -eo label,comm --no-headers"),
     Probe("denials", "journalctl --boot --output cat --no-pager | grep -F 'avc: '"),

@@ -18,7 +18,7 @@ from os_image_composer.boot.machine import Machine, SecureBoot
 from os_image_composer.boot.qemu import find_program, qemu_argv
 from os_image_composer.boot.report import Probe
 from os_image_composer.boot.trial import boot_image
-from os_image_composer.boot.verdict import BootVerdict
+from os_image_composer.boot.verdict import BootVerdict, failed_on_console
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.signing.authenticode import signed_program
 from support.boot_keys import KeyFolder
@@ -63,6 +63,7 @@ def test_signed_image_boots_and_reports_secure_boot_and_lockdown(signed: SignedI
     verdict = boot(signed.image, signed.enrolment)
     assert verdict.passed, verdict.reason
     assert verdict.secure_boot is True
+    assert failed_on_console(verdict.lines) == ()  # nor when it is switched off
     assert "[integrity]" in verdict.answer("lockdown").output
     enrolled = hashlib.sha256((signed.enrolment / "db.esl").read_bytes()).hexdigest()
     assert verdict.answer("db").output.split()[0] == enrolled
