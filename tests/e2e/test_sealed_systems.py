@@ -63,7 +63,7 @@ SYSTEMS = {
     "debian12-grub": System(
         "debian", "debian12", (*DEBIAN12, *GRUB), "  bootloader: {provider: grub}\n  kernel: {uki: true}\n"
     ),
-    "azl3": System("azure-linux", "azl3", ()),
+    "azl3": System("azure-linux", "azl3", ("e2fsprogs",)),
 }
 POLICIES = {
     "debian12": System(
