@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import string
+from collections.abc import Iterator
 
 from os_image_composer.config.partition_roles import Role
 from os_image_composer.image.initrd import InitrdFile
@@ -29,14 +30,27 @@ def state_settings(layout: DiskLayout, folder: str, verified: tuple[str, ...]) -
         "OPTIONS": data.mount_options or "defaults",
         "KEPT": " ".join(kept),
         "VERIFIED": " ".join(stay_verified),
-        "UNITS": " ".join(mount_unit(path) for path in ("run/state", *kept, *stay_verified)),
         "GROW": "yes" if last else "no",
     }
     device = _device(data.uuid)
     return (
         InitrdFile(f"{folder}/state.conf", "".join(f"{key}={shlex.quote(v)}\n" for key, v in settings.items())),
         InitrdFile(f"{folder}/device.conf", f"[Unit]\nRequires={device}\nAfter={device}\n"),
+        *(InitrdFile(f"{folder}/units/{path}", text) for path, text in _units(kept, stay_verified)),
     )
+
+
+def _units(kept: list[str], verified: list[str]) -> Iterator[tuple[str, str]]:
+    """For the running systemd: what the initrd mounted is taken off by nobody but the very end, when nothing writes any
+    more, as the root is (systemd.mount(5), "Default Dependencies"). One of those that are kept is a file of its own:
+    where another unit asks for it before it is seen to be mounted, systemd reads no drop-in (257, mount.c,
+    mount_setup_existing_unit)."""
+    stays = "[Unit]\nDefaultDependencies=no\n"
+    for path in kept:
+        name = path.replace("%", "%%")
+        yield mount_unit(path), f"{stays}[Mount]\nWhat=/run/state/{name}\nWhere=/{name}\nType=none\nOptions=bind\n"
+    for path in ("run/state", *verified):
+        yield f"{mount_unit(path)}.d/50-image-state.conf", stays
 
 
 def mount_unit(path: str) -> str:

@@ -3,7 +3,7 @@
 # root is mounted at /sysroot and before anything is started from it. What it leaves is in place before any unit of the
 # system is looked at. docs/immutable.md says what is where, and why.
 set -eufC
-. /usr/lib/image-state/state.conf # DATA OPTIONS KEPT VERIFIED UNITS GROW
+. /usr/lib/image-state/state.conf # DATA OPTIONS KEPT VERIFIED GROW
 
 root=/sysroot
 data=/run/state
@@ -45,6 +45,7 @@ e2fsck -p "$part" || status=$?
 [ "$status" -lt 4 ] || refuse "the data partition is damaged: see docs/immutable.md, Recovery"
 mkdir -p "$data"
 mount -t ext4 -o "$OPTIONS" "$part" "$data" || refuse "the data partition cannot be mounted"
+mount --make-private "$data" # else what is mounted below a kept folder is mounted here, too
 if [ -x /usr/lib/systemd/systemd-growfs ]; then
     /usr/lib/systemd/systemd-growfs "$data" || say "the file system of the data partition could not be grown"
 else
@@ -106,9 +107,6 @@ over="lowerdir=$original/etc,upperdir=$data/etc/upper,workdir=$data/etc/work"
 mount -t overlay -o "$over,index=off,metacopy=off,redirect_dir=off,xino=off" overlay "$root/etc"
 umount "$original"
 
-# What is mounted here is part of the root for whoever runs on it: systemd takes it off at the very end, when nothing runs
-# any more, and not while the journal still writes there (systemd.mount(5), Default Dependencies).
-for unit in $UNITS; do
-    mkdir -p "/run/systemd/system/$unit.d"
-    printf '[Unit]\nDefaultDependencies=no\n' >"/run/systemd/system/$unit.d/50-image-state.conf"
-done
+# What is mounted here stays until the end of the system.
+mkdir -p /run/systemd/system
+cp -r /usr/lib/image-state/units/. /run/systemd/system/
