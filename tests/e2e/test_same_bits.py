@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from os_image_composer.build.canonical import sha256_file
-from support.clock_back import RIGHT_CLOCK, WRONG_CLOCK
+from support.deb_repository import served
+from support.lookalike.earlier import at, signed_earlier
 from support.surroundings import Surroundings, another_locale, ordinary_user
 from support.workshop import CHECKOUT, Workshop, remove_workshop
 
@@ -31,9 +32,18 @@ TARGETS = [
 
 
 @pytest.fixture
-def settings(request: pytest.FixtureRequest) -> Path | None:
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | None]:
+    """Each RPM is signed, and by a clock that is before the signature it is refused: these are signed before both."""
     name: str = request.getfixturevalue("target")
-    return request.getfixturevalue("rpm_settings") if name == "azl3" else None
+    if name != "azl3":
+        yield None
+        return
+    lookalikes = request.getfixturevalue("lookalikes")
+    text = signed_earlier(lookalikes, tmp_path / "repositories", YEARS + 1)
+    with served(tmp_path / "repositories") as server:
+        file = tmp_path / "settings.yml"
+        file.write_text(at(text, server.url))
+        yield file
 
 
 @pytest.fixture
@@ -63,8 +73,6 @@ def other(settings: Path | None, tmp_path: Path) -> Iterator[Surroundings]:
         cpus="0",
         host_name="build-host-7",
         years_back=YEARS,
-        # Each RPM is signed, and by a clock that is before the signature it is refused.
-        signatures=RIGHT_CLOCK if settings is not None else WRONG_CLOCK,
         settings=settings,
         network=False,
     )

@@ -1,16 +1,12 @@
 """The command on a machine whose clock is years back, without a change to this machine's clock.
 
-    python clock_back.py YEARS LIBRARY NOTES SIGNATURES WORDS…      (as root; NOTES is a file that is written)
+    python clock_back.py YEARS LIBRARY NOTES WORDS…      (as root; NOTES is a file that is written)
 
 Two things follow from a wrong clock, and each is brought about in its own way:
 
 - what programs read: libfaketime (LIBRARY) is loaded into this process and into every program of the sandbox;
 - how the kernel dates what is written: nothing can make it, so before a layer is settled everything in it that was
   dated since this program began is dated back. NOTES gets the hour that a program inside read, and how much was dated.
-
-SIGNATURES is `wrong-clock`, or `right-clock` where each package is signed: by a clock that is before a signature it is
-not valid, and no such package is used. Then this process has its own door to the clock set back, and the library that
-checks signatures reads the right one.
 
 What this cannot bring about, and another clock would: the times of the last change (ctime), and the dates of files
 that one program of a step leaves to the next.
@@ -30,14 +26,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import SupportsIndex
 
-from os_image_composer.build.clock import Span, SystemClock
+from os_image_composer.build.clock import Span
 from os_image_composer.chroot.job import Bind, Completed, Job, MountedTree
 from os_image_composer.chroot.sandbox import Sandbox
 from os_image_composer.chroot.tree import TreeDigest
 from os_image_composer.cli.main import main
 
 YEAR = 365 * 86400
-WRONG_CLOCK, RIGHT_CLOCK = "wrong-clock", "right-clock"
 _INSIDE = "/run/clock-back.so"
 _LDD = "/usr/bin/ldd"
 
@@ -109,25 +104,23 @@ def _passed_on(sandbox: Sandbox, function: Callable[..., object], *words: object
     return function(sandbox, *words)
 
 
-def _sleep(seconds: float | SupportsIndex) -> None:
+def sleep(seconds: float | SupportsIndex) -> None:
+    """By a deadline on a clock that libfaketime takes for one that it may set back: clock_nanosleep(2) then refuses."""
     select.select([], [], [], float(seconds))
 
 
 def run(words: list[str]) -> None:
     years, library, notes = int(words[0]), Path(words[1]), Path(words[2])
-    if words[3] == RIGHT_CLOCK:
-        SystemClock.now = lambda self: time.time() - years * YEAR  # type: ignore[method-assign]
     back = _ClockBack(years, library, notes)
-    # By a deadline on a clock that libfaketime takes for one that it may set back: clock_nanosleep(2) then refuses.
-    time.sleep = _sleep
+    time.sleep = sleep
     Sandbox.run = functools.partialmethod(_passed_on, back.ran)  # type: ignore[assignment]
     Sandbox.settle = functools.partialmethod(_passed_on, back.settled)  # type: ignore[assignment]
-    sys.argv[1:] = words[4:]
+    sys.argv[1:] = words[3:]
     main()
 
 
 if __name__ == "__main__":
-    if sys.argv[4] == WRONG_CLOCK and "FAKETIME" not in os.environ:
+    if "FAKETIME" not in os.environ:
         env = {**os.environ, **environment(int(sys.argv[1]), sys.argv[2])}
         sys.exit(subprocess.run([sys.executable, *sys.argv], env=env).returncode)
     run(sys.argv[1:])

@@ -20,8 +20,7 @@ from support.workshop import CHECKOUT, Workshop
 @dataclass(frozen=True)
 class Surroundings:
     """Everything that a build must not depend on. Made by root, whoever `user` is. `cpus` are those that it may use,
-    None for all; `years_back` is where its clock is, `signatures` by which clock they are checked (see clock_back);
-    without `network` there is no interface, not even the loopback's."""
+    None for all; `years_back` is where its clock is; without `network` there is no interface, not even the loopback's."""
 
     workshop: Workshop
     user: pwd.struct_passwd
@@ -31,7 +30,6 @@ class Surroundings:
     host_name: str | None = None
     cpus: str | None = None
     years_back: int = 0
-    signatures: str = clock_back.WRONG_CLOCK
     settings: Path | None = None
     network: bool = True
 
@@ -114,7 +112,7 @@ class Surroundings:
         library = clock_back.library()
         assert library is not None, "scripts/install-host-packages --test installs libfaketime"
         program = [sys.executable, str(Path(clock_back.__file__))]
-        return [*program, str(self.years_back), str(library), str(self.notes), self.signatures]
+        return [*program, str(self.years_back), str(library), str(self.notes)]
 
     def _flags(self) -> list[str]:
         shop = self.workshop
