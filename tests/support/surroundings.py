@@ -20,7 +20,8 @@ from support.workshop import CHECKOUT, Workshop
 @dataclass(frozen=True)
 class Surroundings:
     """Everything that a build must not depend on. Made by root, whoever `user` is. `cpus` are those that it may use,
-    None for all; `years_back` is where its clock is; without `network` there is no interface, not even the loopback's."""
+    None for all; `years_back` is where its clock is; without `network` there is no interface, not even
+    the loopback's."""
 
     workshop: Workshop
     user: pwd.struct_passwd
