@@ -126,6 +126,22 @@ def test_the_graph_of_another_family_knows_requests_with_version_and_architectur
     assert nodes["kernel"]["style"] == "bold"
 
 
+@pytest.mark.parametrize(("os", "dist"), [("azure-linux", "azl3"), ("edge-microvisor-toolkit", "emt3")])
+def test_file_that_a_vendor_s_initrd_takes_along_is_asked_for_by_its_data_alone(
+    composer: Composer, tmp_path: Path, os: str, dist: str
+) -> None:
+    """Scripts in the initrd of one of them call /usr/bin/cut; a template asks for whatever package has it."""
+    cut = Described("tools-of-text", files=("/usr/bin/cut",))
+    target = Target(os, dist, "x86_64", "raw")
+    archive = small_archive(tmp_path / "archive", cut, family="rpm", target=target)
+    template = archive.template("systemConfig: {packages: [/usr/bin/cut]}\n")
+    done = composer("--config", archive.settings, "plan", "--json", template)
+    assert done.returncode == 0, done.stderr
+    options = {step["name"]: step["options"] for step in json.loads(done.stdout)["steps"]}
+    assert [p["name"] for p in options["packages:template"]["packages"]] == ["tools-of-text"]
+    assert ("--install /usr/bin/cut" in " ".join(options["initrd"]["argv"])) == (dist == "emt3")
+
+
 def test_json_and_dot_exclude_each_other(composer: Composer, archive: SmallArchive) -> None:
     done = composer("--config", archive.settings, "plan", "--dot", "--json", archive.template(BODY))
     assert done.returncode == 2

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import solv
 
+from os_image_composer.config.nearest import nearest
 from os_image_composer.errors import SolveError
-from os_image_composer.ospackage.requested import all_requested, unknown_package
+from os_image_composer.ospackage.requested import all_requested, looked_in, unknown_package
 from os_image_composer.ospackage.rpm.pool import PackagePool, version_of
 
 # Architectures that a request may name beside the target's own, and noarch: 32-bit packages on a 64-bit system.
@@ -56,7 +57,7 @@ def _found(pool: PackagePool, text: str) -> list[solv.XSolvable]:
         found = [s for s in found if arch in (None, s.arch)]
         if found:
             return found
-    return pool.holding(text) if text.startswith("/") else pool.providing(text)
+    return pool.providing(text) or (pool.holding(text) if text.startswith("/") else [])
 
 
 def _with_arch(pool: PackagePool, text: str) -> Iterator[tuple[str, str | None]]:
@@ -102,5 +103,20 @@ def _unknown(pool: PackagePool, text: str) -> SolveError:
             hint="name a later date, or a mirror that keeps old versions",
         )
     repositories = [r.locked.name for r in pool.repositories]
-    names = () if text.startswith("/") else sorted(pool.names())
-    return unknown_package(text, names, repositories, "check the name and the distribution's repositories")
+    if text.startswith("/"):
+        return _unknown_file(pool, text, repositories)
+    return unknown_package(
+        text, sorted(pool.names()), repositories, "check the name and the distribution's repositories"
+    )
+
+
+def _unknown_file(pool: PackagePool, path: str, repositories: Sequence[str]) -> SolveError:
+    there = tuple(dict.fromkeys(pool.like_file(path)))
+    same = sorted(other for other in there if other.rpartition("/")[2] == path.rpartition("/")[2])
+    near = same[:3] or nearest(there, path)
+    return SolveError(
+        "unknown-package",
+        f"no package has the file {path}",
+        cause=looked_in(repositories),
+        hint=f"did you mean {', '.join(near)}?" if near else "check the path, or name the package",
+    )
