@@ -13,7 +13,7 @@ EXPORTED = {
     "findings": {"Location", "check", "failure", "key_path", "plain", "where"},
     "layout": {"check_layout"},
     "load": {"check_template", "load_image_spec"},
-    "merge": {"merge_mappings", "merge_templates", "origins"},
+    "merge": {"merge_mappings", "merge_templates", "origins", "takes_layout"},
     "nearest": {"allowed_values", "did_you_mean", "nearest"},
     "partition_types": {"PARTITION_TYPES", "ROOT_TYPE_BY_ARCH", "VERITY_TYPE_BY_ARCH", "type_guid"},
     "settings": {

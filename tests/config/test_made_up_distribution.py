@@ -54,6 +54,7 @@ systemConfig:
   kernel: {cmdline: quiet, packages: [anvil-kernel]}
   packages: [anvil]
 """
+TOOLS = "{os: acme, dist: acme1, packages: [hammer], formatPackages: [hammer]}\n"
 TEMPLATE = """\
 image: {name: mine, version: "1"}
 target: {os: acme, dist: acme1, arch: x86_64, imageType: raw}
@@ -95,7 +96,7 @@ class Acme:
         """The four files, the image tools' list, and the shared file that they extend."""
         own = self.data / "osv/acme/acme1"
         files = {
-            self.data / "osv/image-tools.yml": "{os: acme, dist: acme1, packages: [hammer]}\n",
+            self.data / "osv/image-tools.yml": TOOLS,
             own / "config.yml": CONFIG,
             own / "providerconfigs/x86_64_repo.yml": REPOSITORIES.format(
                 url=url, fingerprint=self.key.fingerprint.upper(), keyring=self.keyring

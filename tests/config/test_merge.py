@@ -87,6 +87,13 @@ def test_a_disk_is_replaced_as_a_whole() -> None:
     assert merged("disk: {name: a, size: 1, partitions: []}", "disk: {name: b}") == {"disk": {"name": "b"}}
 
 
+def test_a_disk_of_artifacts_alone_keeps_the_layout() -> None:
+    parent = "disk: {name: a, size: 1, artifacts: [{type: raw}]}"
+    child = "disk: {artifacts: [{type: vhd}]}"
+    assert merged(parent, child) == {"disk": {"name": "a", "size": 1, "artifacts": [{"type": "vhd"}]}}
+    assert merged("image: {name: a}", child) == {"image": {"name": "a"}, "disk": {"artifacts": [{"type": "vhd"}]}}
+
+
 def test_a_section_that_holds_only_network_is_not_dropped() -> None:
     assert system("hostname: a", "network: {backend: x}") == {"hostname": "a", "network": {"backend": "x"}}
 

@@ -539,7 +539,7 @@ DATA_ROWS = {
     "first_boot.path": Change(CONF, "10-when-missing", "20-when-missing", CONFIG),
     "first_boot.content": Change(CONF, "ed25519", "ecdsa", CONFIG),
     "purl_namespace": Change("sbom", "sudoGroup: sudo", "purlNamespace: other\nsudoGroup: sudo", COMMON),
-    "tools.packages": Change("image-tools", "  - zstd\n# Those", "  - zstd\n  - tmux\n# Those", TOOLS),
+    "tools.packages": Change("image-tools", "  - zstd\n  - xorriso", "  - zstd\n  - tmux\n  - xorriso", TOOLS),
     "tools.format_packages": Change("format-tools", "  - pigz", "  - tmux\n  - pigz", TOOLS),
     "tools.packages in another order": Change(
         NOTHING, "packages:\n", "packages:\n  - zstd\n", TOOLS, also=(("images\n  - zstd\n", "images\n"),)

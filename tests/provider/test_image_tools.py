@@ -23,6 +23,7 @@ from support.deb_repository import NOW, Server, served
 from support.small_archive import SmallArchive, small_archive
 
 BODY = "systemConfig: {packages: [openssh-server]}\n"
+PACKED = "disk: {artifacts: [{type: qcow2}]}\n" + BODY  # needs all tools that there are
 CLOSED = "http://127.0.0.1:9"  # the discard port, on which nobody listens
 
 
@@ -78,7 +79,7 @@ def test_same_packages_are_the_same_bytes_from_any_mirror_for_any_template_and_w
 ) -> None:
     one = exported(settings(archive, tmp_path / "one"), tmp_path / "one.tar")
     other = settings(archive, tmp_path / "other", archive.data.mirrors(server.url))
-    two = exported(other, tmp_path / "two.tar", archive.template(BODY))
+    two = exported(other, tmp_path / "two.tar", archive.template(PACKED))
     assert two.path.read_bytes() == one.path.read_bytes()
 
 
@@ -162,7 +163,7 @@ def test_archive_without_a_package_that_is_needed_now_is_refused(tmp_path: Path)
     archive = small_archive(tmp_path / "archive")
     tools = exported(settings(archive, tmp_path / "one"), tmp_path / "tools.tar")
     data = archive.data.data / "osv" / "image-tools.yml"
-    data.write_text(data.read_text() + "  - bash\n")
+    data.write_text(data.read_text().replace("packages:\n", "packages:\n  - bash\n"))
     error = refused(from_archive(settings(archive, tmp_path / "other"), tools), archive)
     assert (error.reference, error.cause) == ("tools-archive-incomplete", "there is no package bash in it")
 

@@ -21,7 +21,7 @@ def plan(folder: Path, family: str, system: str) -> Plan:
     template = folder / "template.yml"
     template.write_text(
         f'image: {{name: small, version: "1.0"}}\ntarget: {{{target}, arch: x86_64, imageType: raw}}\n'
-        f"systemConfig:\n  name: own\n{system}"
+        f"systemConfig:\n  name: own\n  immutability: {{enabled: false}}\n{system}"
     )
     return planned(small_archive(folder / "archive", family=family), template)
 

@@ -15,7 +15,7 @@ from os_image_composer.config.findings import Location, check, failure, key_path
 from os_image_composer.config.folders import faults_in_folder
 from os_image_composer.config.image_types import check_image_type, required
 from os_image_composer.config.layout import check_layout
-from os_image_composer.config.merge import merge_templates, origins
+from os_image_composer.config.merge import merge_templates, origins, takes_layout
 from os_image_composer.config.nearest import allowed_values, did_you_mean
 from os_image_composer.config.secure_boot import check_secure_boot
 from os_image_composer.config.selinux import contradictions
@@ -73,6 +73,9 @@ def _check(template: Path, data: Path) -> _Checked:
     findings.update(unknown)
     if default_path is None:
         return _Checked((("template", user),), user, None, _in_order(findings, template))
+    if takes_layout(user.get("disk")):
+        at = where(user, ("disk",), key=True)
+        findings = {f for f in findings if (f.reference, f.origin) != ("missing-key", at)}
     default = read_yaml(default_path)
     findings.update(check(default, ImageTemplate)[1], _repeated(default), _empty(default))
     chain = (("default", default), ("template", user))

@@ -14,7 +14,7 @@ from os_image_composer.config.system_rules import unit
 from os_image_composer.config.yaml_source import Entry, MappingNode, Node, ScalarNode, SequenceNode
 from os_image_composer.errors import Origin
 
-__all__ = ["merge_mappings", "merge_templates", "origins"]
+__all__ = ["merge_mappings", "merge_templates", "origins", "takes_layout"]
 
 Rule = Callable[[Node, Node, str], Node]
 
@@ -23,6 +23,11 @@ def merge_templates(chain: Sequence[MappingNode]) -> MappingNode:
     """One template of several, the first of which is the most general. Trees of the wrong shape are merged
     as far as they go: the check of the result finds them."""
     return reduce(_merge_files, chain)
+
+
+def takes_layout(disk: Node | None) -> bool:
+    """Whether a section `disk` leaves the layout to the template before it: it has nothing but `artifacts`."""
+    return isinstance(disk, MappingNode) and [entry.key for entry in disk.entries] == ["artifacts"]
 
 
 def merge_mappings(parent: MappingNode, child: MappingNode) -> MappingNode:
@@ -75,6 +80,11 @@ def _by_shape(parent: Node, child: Node, path: str) -> Node:
 
 def _replace(parent: Node, child: Node, path: str) -> Node:
     return child
+
+
+def _layout(parent: Node, child: Node, path: str) -> Node:
+    """Half of one layout and half of another is no layout; what is made of the disk is not part of it."""
+    return _by_shape(parent, child, path) if takes_layout(child) else child
 
 
 def _append(parent: Node, child: Node, path: str) -> Node:
@@ -156,8 +166,8 @@ RULES: Mapping[str, Rule] = {
     "target": _replace,
     "baseline": _replace,
     "overlayPolicy": _replace,
-    # Half of one layout and half of another is no layout.
-    "disk": _replace,
+    "disk": _layout,
+    "disk.artifacts": _replace,
     "packageRepositories": _keyed_by("codename", "url", "path"),
     "systemConfig.packages": _union,
     "systemConfig.configurations": _append,

@@ -336,7 +336,7 @@ class ImageTemplate(Section):
     overlay_policy: Later = None
     """What a build on top of a baseline may change."""
     disk: DiskTemplate | None = None
-    """The disk's layout; replaces that of the OS default template as a whole."""
+    """The disk's layout; replaces that of the OS default template as a whole, unless it names `artifacts` alone."""
     system_config: SystemTemplate | None = None
     """What is in the image."""
     package_repositories: list[RepositoryTemplate] = []
