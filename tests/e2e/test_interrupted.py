@@ -65,10 +65,11 @@ def test_while_the_other_family_installs_its_packages_and_the_next_build_goes_on
     installing.wait_for("step-started", "packages:default")
     time.sleep(2)
     interrupt(installing, workshop)
-    assert [e for e in installing.events("step-finished") if e["step"] == "packages:default"] == []
+    ended = {e["step"]: e["outcome"] for e in installing.events("step-finished")}
+    assert ended["packages:default"] == "failed"
     assert not list(workshop.work.rglob("*.raw"))
     again = told(workshop.run(*flags, "build", "--json-events", str(template)))
-    assert {"unpacked-environment", "chroot-environment"} <= set(again.reused)
+    assert "chroot-environment" in again.reused  # and what it was made with is not needed again
     assert "packages:default" in again.ran
     assert list(workshop.work.rglob("*.raw"))
     remove_workshop(workshop)

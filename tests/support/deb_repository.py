@@ -285,10 +285,10 @@ class DebRepository:
 
 @dataclass
 class Server:
-    """A web server on loopback; the switches make it misbehave, for files of more than `spared` bytes. `cut` gives a file's first bytes only, for the next
-    so many answers; `stall` answers with half of the file and then with nothing until the client gives up; `trickle`
-    gives a byte every so many seconds; `endless` never stops giving; `user` is demanded where it is set, and
-    `authorizations` are the headers that came."""
+    """A web server on loopback; the switches make it misbehave, for files of more than `spared` bytes. `cut` gives a
+    file's first bytes only, for the next so many answers; `stall` answers with half of the file and then with nothing
+    until the client gives up; `trickle` gives a byte every so many seconds; `endless` never stops giving; `user` is
+    demanded where it is set, and `authorizations` are the headers that came."""
 
     url: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)  # path, Range header
