@@ -227,6 +227,26 @@ def test_all_that_is_unknown_is_told_at_once_with_what_is_near(repository: RpmRe
     assert caught.value.cause == "looked in test"
 
 
+def test_architecture_that_a_package_is_not_there_for_is_told_with_those_that_it_is(offer: Offer) -> None:
+    for arch in ("i686", "aarch64"):
+        with pytest.raises(SolveError) as caught:
+            offer([rpm("lib", arch="x86_64")], f"lib.{arch}")
+        said = (caught.value.reference, caught.value.message, caught.value.cause, caught.value.hint)
+        assert said == (
+            "foreign-architecture",
+            f"lib is not there for {arch}",
+            "there is x86_64",
+            "write lib; the image is x86_64",
+        )
+
+
+def test_what_nobody_provides_is_told_as_such(offer: Offer) -> None:
+    for text in ("perl(Foo::Bar)", "libfoo.so.1()(64bit)"):
+        with pytest.raises(SolveError) as caught:
+            offer([rpm("perl")], text)
+        assert (caught.value.reference, caught.value.message) == ("unknown-package", f"no package provides {text}")
+
+
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
