@@ -114,15 +114,18 @@ def test_the_graph_is_accepted_and_its_roots_are_the_templates_packages(
 def test_the_graph_of_another_family_knows_requests_with_version_and_architecture(
     composer: Composer, tmp_path: Path
 ) -> None:
-    packages = [Described("a", "1.5", depends=("lib",)), Described("b"), Described("c"), Described("lib")]
+    packages = [
+        *(Described("a", "1.5", depends=("lib",)), Described("b"), Described("c"), Described("lib")),
+        *(Described("d", files=("/usr/bin/d-tool",)), Described("e", provides=("virtual",))),
+    ]
     archive = small_archive(tmp_path / "archive", *packages, family="rpm")
-    body = "systemConfig: {packages: [a-1.5, b.x86_64, 'c-0:1.0-1']}\n"
+    body = "systemConfig: {packages: [a-1.5, b.x86_64, 'c-0:1.0-1', /usr/bin/d-tool, virtual]}\n"
     done = composer("--config", archive.settings, "plan", "--dot", archive.template(body))
     assert done.returncode == 0, done.stderr
     nodes, edges = parsed_digraph(done.stdout)
     assert ("a", "lib") in edges
     assert nodes["a"]["label"] == "a\\n1.5-1"
-    assert [nodes[name].get("style") for name in ("a", "b", "c", "lib")] == ["filled", "filled", "filled", None]
+    assert [nodes[name].get("style") for name in ("a", "b", "c", "d", "e", "lib")] == [*["filled"] * 5, None]
     assert nodes["kernel"]["style"] == "bold"
 
 
