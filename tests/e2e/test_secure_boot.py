@@ -18,7 +18,7 @@ from os_image_composer.boot.machine import Machine, SecureBoot
 from os_image_composer.boot.qemu import find_program, qemu_argv
 from os_image_composer.boot.report import Probe
 from os_image_composer.boot.trial import boot_image
-from os_image_composer.boot.verdict import BootVerdict
+from os_image_composer.boot.verdict import BootVerdict, failed_on_console
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.signing.authenticode import signed_program
 from support.boot_keys import KeyFolder
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.boot, pytest.mark.matrix]
 SECONDS = 600  # under TCG, on two busy cores
 PROBES = (
     Probe("lockdown", "cat /sys/kernel/security/lockdown"),
-    Probe("db", "tail -c +5 /sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f | sha256sum"),
+    Probe("db", "cat /sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f | tail -c +5 | sha256sum"),
 )
 
 
@@ -63,9 +63,10 @@ def test_signed_image_boots_and_reports_secure_boot_and_lockdown(signed: SignedI
     verdict = boot(signed.image, signed.enrolment)
     assert verdict.passed, verdict.reason
     assert verdict.secure_boot is True
+    assert failed_on_console(verdict.lines) == ()  # nor when it is switched off
     assert "[integrity]" in verdict.answer("lockdown").output
     enrolled = hashlib.sha256((signed.enrolment / "db.esl").read_bytes()).hexdigest()
-    assert verdict.answer("db").output.split()[0] == enrolled
+    assert verdict.answer("db").output.split()[0] == enrolled, verdict.answer("db").output
 
 
 ATTACKS = ("byte of the initrd", "command line", "unsigned UKI", "UKI of another key", "boot loader", "unsigned loader")

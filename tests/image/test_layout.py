@@ -12,7 +12,7 @@ from os_image_composer.config.load import load_image_spec
 from os_image_composer.config.partition_roles import Role
 from os_image_composer.config.spec import ImageSpec, Immutability
 from os_image_composer.image.layout import MIB, fstab, lay_out, sealed
-from os_image_composer.image.state import state_settings
+from os_image_composer.image.state import mount_unit, state_settings
 
 ROOT = Path(__file__).parents[2]
 SEED = "5d0c8d64-9f86-4e0c-8f39-a0bd2b1f64f5"
@@ -91,7 +91,7 @@ def with_data(spec: ImageSpec, **fields: object) -> ImageSpec:
 
 def settings_of(spec: ImageSpec) -> dict[str, str]:
     layout = lay_out(spec, SEED)
-    (conf, device) = state_settings(layout, "modules.d/90image-state", ("var/lib/manager", "usr/lib/manager"))
+    (conf, device, *_) = state_settings(layout, "modules.d/90image-state", ("var/lib/manager", "usr/lib/manager"))
     (data,) = layout.of(Role.STATE)
     name = r"dev-disk-by\x2dpartuuid-" + data.uuid.replace("-", r"\x2d")
     assert device.content == f"[Unit]\nRequires={name}.device\nAfter={name}.device\n"
@@ -111,6 +111,25 @@ def test_the_initrd_is_told_which_folders_are_kept_and_which_stay_the_roots(spec
         "KEPT": "'home root srv var opt'",
     }
     assert settings_of(with_data(spec, mount_point="/var/lib/app"))["KEPT"] == "'home root srv var'"
+
+
+@pytest.mark.parametrize("path", ["/var", "/opt/my-app", "/srv/.a b", "/.hidden/x", "/caf\u00e9"])
+def test_the_unit_of_a_mount_is_named_as_systemd_names_it(path: str) -> None:
+    done = subprocess.run(
+        ["systemd-escape", "--path", "--suffix=mount", path], capture_output=True, text=True, timeout=10
+    )
+    assert mount_unit(path) == done.stdout.strip()
+
+
+def test_the_running_systemd_leaves_what_the_initrd_mounted(spec: ImageSpec) -> None:
+    layout = lay_out(with_data(spec, mount_point="/a-%b"), SEED)
+    files = {file.path: file.content for file in state_settings(layout, "m", ("var/lib/manager",))}
+    units = {path.removeprefix("m/units/"): text for path, text in files.items() if path.startswith("m/units/")}
+    kept = {"home.mount", "root.mount", "srv.mount", "var.mount", r"a\x2d\x25b.mount"}
+    dropped = {f"{name}.mount.d/50-image-state.conf" for name in ("run-state", "var-lib-manager")}
+    assert set(units) == kept | dropped
+    assert all(text.startswith("[Unit]\nDefaultDependencies=no\n") for text in units.values())
+    assert "What=/run/state/a-%%b\nWhere=/a-%%b\n" in units[r"a\x2d\x25b.mount"]
 
 
 def test_a_folder_with_a_partition_of_its_own_is_not_kept_on_the_data_partition(spec: ImageSpec) -> None:

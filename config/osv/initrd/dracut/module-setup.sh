@@ -18,6 +18,7 @@ install() {
     inst_multiple -o /usr/lib/systemd/systemd-growfs resize2fs
     inst_script "$moddir/state.sh" /usr/lib/image-state/state.sh
     inst_simple "$moddir/state.conf" /usr/lib/image-state/state.conf
+    cp -rp "$moddir/units" "$initdir/usr/lib/image-state/"
     inst_simple "$moddir/image-state.service" "$systemdsystemunitdir/image-state.service"
     inst_simple "$moddir/device.conf" "$systemdsystemunitdir/image-state.service.d/device.conf"
     mkdir -p "$initdir$systemdsystemunitdir/initrd-root-fs.target.requires"

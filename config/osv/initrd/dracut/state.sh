@@ -45,6 +45,7 @@ e2fsck -p "$part" || status=$?
 [ "$status" -lt 4 ] || refuse "the data partition is damaged: see docs/immutable.md, Recovery"
 mkdir -p "$data"
 mount -t ext4 -o "$OPTIONS" "$part" "$data" || refuse "the data partition cannot be mounted"
+mount --make-private "$data" # else what is mounted below a kept folder is mounted here, too
 if [ -x /usr/lib/systemd/systemd-growfs ]; then
     /usr/lib/systemd/systemd-growfs "$data" || say "the file system of the data partition could not be grown"
 else
@@ -105,3 +106,7 @@ fi
 over="lowerdir=$original/etc,upperdir=$data/etc/upper,workdir=$data/etc/work"
 mount -t overlay -o "$over,index=off,metacopy=off,redirect_dir=off,xino=off" overlay "$root/etc"
 umount "$original"
+
+# What is mounted here stays until the end of the system.
+mkdir -p /run/systemd/system
+cp -r /usr/lib/image-state/units/. /run/systemd/system/

@@ -1,0 +1,149 @@
+"""A sealed root on other distributions, behind other boot loaders, in other filesystems and with a policy: built and
+booted, and what the system itself says of its root.
+
+Azure Linux is made from a look-alike of its repository: nothing here says anything about the vendor's own packages.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from os_image_composer.boot.report import Answer, Probe
+from support.own_report import UNIT, hear, report_script
+from support.workshop import Workshop
+
+pytestmark = [pytest.mark.build, pytest.mark.boot, pytest.mark.matrix]
+
+# Under TCG, on two busy cores; a quiet machine takes a quarter.
+SECONDS = 900
+
+PROBES = (
+    Probe("state", "systemctl is-system-running --wait"),
+    Probe("failed", "systemctl list-units --failed --plain --no-legend --no-pager"),
+    Probe("root", "findmnt --noheadings --output SOURCE,FSTYPE,OPTIONS /"),
+    Probe("table", "dmsetup table root"),
+    Probe("verity", "dmsetup status root"),
+    Probe("mounts", "findmnt --noheadings --list --output TARGET,FSTYPE"),
+    Probe("usr", "touch /usr/made"),
+    Probe("write", "touch /etc/made /var/made /home/made /root/made"),
+    Probe("mode", "getenforce; sed -n 's/^SELINUXTYPE=//p' /etc/selinux/config"),
+    Probe("relabel", "restorecon -F -n -v -R -x / /etc /var /home /root /srv 2>&1"),
+    Probe("unlabelled", "find / /var /home /root /srv /etc -xdev -context '*unlabeled*'"),
+    Probe("processes", "ps -eo label,comm --no-headers"),
+    Probe("denials", "journalctl --boot --output cat --no-pager | grep -F 'avc: '"),
+)
+
+
+@dataclass(frozen=True)
+class System:
+    os: str
+    dist: str
+    packages: tuple[str, ...]
+    system: str = ""
+    kind: str = "ext4"
+
+
+DEBIAN12 = ("dmsetup", "fdisk", "openssh-server")
+GRUB = ("grub-common", "grub-efi-amd64-bin")
+SYSTEMS = {
+    "debian13-erofs": System("debian", "debian13", ("openssh-server",), kind="erofs"),
+    "debian13-squashfs": System(
+        "debian",
+        "debian13",
+        ("openssh-server", "acl"),
+        "  configurations:\n    - cmd: setfacl -b /var/log/journal\n",
+        "squashfs",
+    ),
+    "debian13-grub": System("debian", "debian13", GRUB, "  bootloader: {provider: grub}\n  kernel: {uki: true}\n"),
+    "debian12": System("debian", "debian12", DEBIAN12),
+    "debian12-grub": System(
+        "debian", "debian12", (*DEBIAN12, *GRUB), "  bootloader: {provider: grub}\n  kernel: {uki: true}\n"
+    ),
+    "azl3": System("azure-linux", "azl3", ("e2fsprogs",)),
+}
+POLICIES = {
+    "debian12": System(
+        "debian",
+        "debian12",
+        (*DEBIAN12, "selinux-policy-default", "policycoreutils", "selinux-utils"),
+        "  selinux: enforcing\n",
+    ),
+}
+
+
+def template(folder: Path, name: str, system: System) -> Path:
+    (folder / "report.sh").write_text(report_script(PROBES))
+    (folder / "report.service").write_text(UNIT.format(program="/usr/local/sbin/report"))
+    file = folder / f"{name}.yml"
+    file.write_text(f"""\
+image: {{name: {name}, version: "1.0"}}
+target: {{os: {system.os}, dist: {system.dist}, arch: x86_64, imageType: raw}}
+disk:
+  name: sealed
+  size: 4GiB
+  partitions:
+    - {{id: esp, type: esp, fsType: fat32, start: 1MiB, end: 257MiB, mountPoint: /boot/efi, mountOptions: umask=0077}}
+    - {{id: root, type: linux-root-amd64, fsType: {system.kind}, start: 257MiB, end: 2561MiB, mountPoint: /}}
+    - {{id: hash, type: linux-root-amd64-verity, start: 2561MiB, end: 2593MiB}}
+    - {{id: data, fsType: ext4, start: 2593MiB, end: "0"}}
+systemConfig:
+  name: sealed
+  immutability: {{enabled: true}}
+  packages: [{", ".join(system.packages)}]
+{system.system}  services: {{enable: [report]}}
+  additionalFiles:
+    - {{local: report.sh, final: /usr/local/sbin/report, mode: '0755'}}
+    - {{local: report.service, final: /etc/systemd/system/report.service}}
+""")
+    return file
+
+
+def answers_of(workshop: Workshop, settings: Path, folder: Path, name: str, system: System) -> dict[str, Answer]:
+    done = workshop.run(
+        "--config",
+        str(settings),
+        "build",
+        "--output",
+        str(folder / "out"),
+        str(template(folder, name, system)),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (image,) = (folder / "out").rglob("*.raw")
+    answers = hear(image, SECONDS)
+    image.unlink()
+    assert (answers["state"].output, answers["failed"].output) == ("running", "")
+    assert re.match(rf"/dev/mapper/root\s+{system.kind}\s+ro", answers["root"].output)
+    assert re.match(r"\d+ \d+ verity 1 .* panic_on_corruption", answers["table"].output)
+    assert answers["verity"].output.split()[-1].startswith("V")  # valid: no block was found to be another
+    assert {"/etc overlay", "/var ext4", "/home ext4", "/root ext4", "/srv ext4"} <= {
+        " ".join(line.split()) for line in answers["mounts"].output.splitlines()
+    }
+    assert answers["usr"].status != 0
+    assert answers["write"].status == 0, answers["write"].output
+    return answers
+
+
+@pytest.mark.timeout(SECONDS + 900)
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_sealed_system_starts_without_a_failed_unit(
+    workshop: Workshop, rpm_settings: Path, tmp_path: Path, name: str
+) -> None:
+    answers_of(workshop, rpm_settings, tmp_path, name, SYSTEMS[name])
+
+
+@pytest.mark.timeout(SECONDS + 900)
+@pytest.mark.parametrize("name", POLICIES)
+def test_sealed_system_keeps_to_its_policy_from_its_first_start(
+    workshop: Workshop, rpm_settings: Path, tmp_path: Path, name: str
+) -> None:
+    """What the initrd copied to the data partition has the labels of the root, and so has what lies over /etc."""
+    answers = answers_of(workshop, rpm_settings, tmp_path, f"{name}-selinux", POLICIES[name])
+    assert answers["mode"].output.split()[0] == "Enforcing"
+    assert answers["unlabelled"].output == ""
+    assert answers["relabel"].output == ""
+    processes = {tuple(line.split()) for line in answers["processes"].output.splitlines()}
+    assert {("system_u:system_r:init_t:s0", "systemd"), ("system_u:system_r:sshd_t:s0", "sshd")} <= processes
