@@ -95,7 +95,7 @@ class Acme:
         """The four files, the image tools' list, and the shared file that they extend."""
         own = self.data / "osv/acme/acme1"
         files = {
-            self.data / "osv/image-tools.yml": "{os: acme, dist: acme1, packages: [hammer]}\n",
+            self.data / "osv/image-tools.yml": "{os: acme, dist: acme1, packages: [hammer], formatPackages: []}\n",
             own / "config.yml": CONFIG,
             own / "providerconfigs/x86_64_repo.yml": REPOSITORIES.format(
                 url=url, fingerprint=self.key.fingerprint.upper(), keyring=self.keyring

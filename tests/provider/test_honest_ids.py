@@ -532,6 +532,7 @@ DATA_ROWS = {
     "boot.vendor": Change("boot", "shim/shimx64.efi.signed", "shim/shimx64.efi", COMMON, first=VENDOR),
     "selinux.packages": Change(CONF, "[selinux-policy-default, policycoreutils]", "[selinux-policy-mls]", COMMON),
     "selinux.on": Change("boot", "on: [security=selinux]", "on: [security=selinux, selinux=1]", COMMON),
+    "squashfs": Change(NOTHING, "squashfs: zstd", "squashfs: xz", COMMON),
     "selinux.off": Change(NOTHING, "off: []", "off: [selinux=0]", COMMON),
     "sudo_group": Change(CONF, "sudoGroup: sudo", "sudoGroup: wheel", COMMON),
     "leftovers": Change(f"{PACKAGES} {CONF}", "  - root/.rnd", "  - root/.cache\n  - root/.rnd", COMMON),
@@ -539,7 +540,7 @@ DATA_ROWS = {
     "first_boot.path": Change(CONF, "10-when-missing", "20-when-missing", CONFIG),
     "first_boot.content": Change(CONF, "ed25519", "ecdsa", CONFIG),
     "purl_namespace": Change("sbom", "sudoGroup: sudo", "purlNamespace: other\nsudoGroup: sudo", COMMON),
-    "tools.packages": Change("image-tools", "  - zstd\n# Those", "  - zstd\n  - tmux\n# Those", TOOLS),
+    "tools.packages": Change("image-tools", "  - zstd\n  - xorriso", "  - zstd\n  - tmux\n  - xorriso", TOOLS),
     "tools.format_packages": Change("format-tools", "  - pigz", "  - tmux\n  - pigz", TOOLS),
     "tools.packages in another order": Change(
         NOTHING, "packages:\n", "packages:\n  - zstd\n", TOOLS, also=(("images\n  - zstd\n", "images\n"),)
@@ -851,7 +852,8 @@ CODE = {
     "image/live_menu.py": {"make-live-boot"},
     "image/medium.py": {"make-live-boot", "write-squashfs", "write-iso"},
     "image/medium_digest.py": {"write-iso"},
-    "image/attributes.py": {"write-squashfs", *INITRD_IMAGE},
+    "image/attributes.py": {"write-squashfs", "write-root-filesystem", *INITRD_IMAGE},
+    "image/squashfs.py": {"write-squashfs", "write-root-filesystem"},
     "image/initrd_image.py": set(INITRD_IMAGE),
     "report/spdx.py": {"read-licences", "write-bill"},
     "report/cyclonedx.py": {"read-licences", "write-bill"},
