@@ -27,7 +27,7 @@ def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         Described("nginx", depends=("nginx-core",)),
         Described("nginx-core", conflicts=("web",)),
         Described("apache2", depends=("apache2-bin",)),
-        Described("apache2-bin", provides=("web",)),
+        Described("apache2-bin", provides=("web",), files=("/usr/bin/apache",)),
         Described("no-certificates", conflicts=("ca-certificates",)),
         Described("no-zstd", conflicts=("zstd",)),
         Described("broken", depends=("libvanished",)),
@@ -48,6 +48,26 @@ def test_all_unknown_packages_are_told_at_once_each_at_its_line_the_nearest_name
     assert "did you mean openssh-server?" in done.stderr
     assert "did you mean apache2?" in done.stderr
     assert "looked in own" in done.stderr
+
+
+def test_file_in_place_of_a_package_is_found_or_told_for_what_it_is(composer: Composer, archive: SmallArchive) -> None:
+    """Where the family's metadata say which package has which file it means that package."""
+
+    def asked(path: str) -> subprocess.CompletedProcess[str]:
+        template = archive.template(f"systemConfig:\n  packages:\n    - {path}\n", "file.yml")
+        return composer("--config", archive.settings, "validate", "--resolve", template)
+
+    known, unknown = asked("/usr/bin/apache"), asked("/bin/apache")
+    assert unknown.returncode == 1
+    assert f"{archive.root / 'file.yml'}:5:7" in unknown.stderr
+    if archive.data.family == "deb":
+        assert known.returncode == 1
+        assert "error[bad-package-name]: /usr/bin/apache is a file and not a package" in known.stderr
+        assert "hint: name the package; `dpkg --search /usr/bin/apache` names it" in known.stderr
+        return
+    assert known.returncode == 0, known.stderr
+    assert "error[unknown-package]: no package has the file /bin/apache" in unknown.stderr
+    assert "hint: did you mean /usr/bin/apache?" in unknown.stderr
 
 
 def test_conflicting_demands_are_told_as_a_chain_from_the_lines_that_ask(

@@ -114,16 +114,35 @@ def test_the_graph_is_accepted_and_its_roots_are_the_templates_packages(
 def test_the_graph_of_another_family_knows_requests_with_version_and_architecture(
     composer: Composer, tmp_path: Path
 ) -> None:
-    packages = [Described("a", "1.5", depends=("lib",)), Described("b"), Described("c"), Described("lib")]
+    packages = [
+        *(Described("a", "1.5", depends=("lib",)), Described("b"), Described("c"), Described("lib")),
+        *(Described("d", files=("/usr/bin/d-tool",)), Described("e", provides=("virtual",))),
+    ]
     archive = small_archive(tmp_path / "archive", *packages, family="rpm")
-    body = "systemConfig: {packages: [a-1.5, b.x86_64, 'c-0:1.0-1']}\n"
+    body = "systemConfig: {packages: [a-1.5, b.x86_64, 'c-0:1.0-1', /usr/bin/d-tool, virtual]}\n"
     done = composer("--config", archive.settings, "plan", "--dot", archive.template(body))
     assert done.returncode == 0, done.stderr
     nodes, edges = parsed_digraph(done.stdout)
     assert ("a", "lib") in edges
     assert nodes["a"]["label"] == "a\\n1.5-1"
-    assert [nodes[name].get("style") for name in ("a", "b", "c", "lib")] == ["filled", "filled", "filled", None]
+    assert [nodes[name].get("style") for name in ("a", "b", "c", "d", "e", "lib")] == [*["filled"] * 5, None]
     assert nodes["kernel"]["style"] == "bold"
+
+
+@pytest.mark.parametrize(("os", "dist"), [("azure-linux", "azl3"), ("edge-microvisor-toolkit", "emt3")])
+def test_file_that_a_vendor_s_initrd_takes_along_is_asked_for_by_its_data_alone(
+    composer: Composer, tmp_path: Path, os: str, dist: str
+) -> None:
+    """Scripts in the initrd of one of them call /usr/bin/cut; a template asks for whatever package has it."""
+    cut = Described("tools-of-text", files=("/usr/bin/cut",))
+    target = Target(os, dist, "x86_64", "raw")
+    archive = small_archive(tmp_path / "archive", cut, family="rpm", target=target)
+    template = archive.template("systemConfig: {packages: [/usr/bin/cut]}\n")
+    done = composer("--config", archive.settings, "plan", "--json", template)
+    assert done.returncode == 0, done.stderr
+    options = {step["name"]: step["options"] for step in json.loads(done.stdout)["steps"]}
+    assert [p["name"] for p in options["packages:template"]["packages"]] == ["tools-of-text"]
+    assert ("--install /usr/bin/cut" in " ".join(options["initrd"]["argv"])) == (dist == "emt3")
 
 
 def test_json_and_dot_exclude_each_other(composer: Composer, archive: SmallArchive) -> None:

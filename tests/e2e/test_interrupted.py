@@ -13,7 +13,7 @@ import pytest
 from support.building import Building
 from support.commands import told
 from support.processes import family, left_of
-from support.workshop import TEMPLATE, Workshop, remove_workshop
+from support.workshop import CHECKOUT, TEMPLATE, Workshop, remove_workshop
 
 pytestmark = pytest.mark.build
 
@@ -52,6 +52,27 @@ def test_while_packages_are_fetched_and_installed(built: Workshop, victim: Works
     time.sleep(2)
     interrupt(installing, victim)
     assert not victim.image().exists()
+
+
+@pytest.mark.matrix
+def test_while_the_other_family_installs_its_packages_and_the_next_build_goes_on(
+    rpm_settings: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    template = CHECKOUT / "image-templates" / "azl3-x86_64-minimal-raw.yml"
+    workshop = Workshop(tmp_path_factory.mktemp("interrupted-rpm"))
+    flags = ("--config", str(rpm_settings))
+    installing = Building(workshop, tmp_path / "installing", template=template, flags=flags)
+    installing.wait_for("step-started", "packages:default")
+    time.sleep(2)
+    interrupt(installing, workshop)
+    ended = {e["step"]: e["outcome"] for e in installing.events("step-finished")}
+    assert ended["packages:default"] == "failed"
+    assert not list(workshop.work.rglob("*.raw"))
+    again = told(workshop.run(*flags, "build", "--json-events", str(template)))
+    assert "chroot-environment" in again.reused  # and what it was made with is not needed again
+    assert "packages:default" in again.ran
+    assert list(workshop.work.rglob("*.raw"))
+    remove_workshop(workshop)
 
 
 def test_while_the_disk_is_written_and_the_next_build_is_right(built: Workshop, tmp_path: Path) -> None:

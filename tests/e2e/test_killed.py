@@ -103,7 +103,10 @@ def kill_and_compare(subject: Subject, victim: Workshop, kills: int) -> Counter[
     inside = done = 0
     while done < kills:
         build = Building(victim, events, template=subject.template, flags=subject.flags).process
-        await_moment(build, events, steps=moments.randrange(4), seconds=moments.uniform(0.1, 4))
+        if done:
+            await_moment(build, events, steps=moments.randrange(4), seconds=moments.uniform(0.1, 4))
+        else:
+            await_installing(build, installing)
         if build.poll() is not None:
             # It had ended before its moment came: begin again from an empty store. This was no kill.
             assert build.returncode == 0
@@ -127,6 +130,11 @@ def kill_and_compare(subject: Subject, victim: Workshop, kills: int) -> Counter[
     assert subject.digests(victim) == reference
     assert [p.name for p in (victim.cache / "tmp").iterdir() if p.name != "tests"] == []
     return struck
+
+
+def await_installing(build: subprocess.Popen[bytes], installing: re.Pattern[str]) -> None:
+    while build.poll() is None and not any(installing.match(process.command) for process in family(build.pid)):
+        time.sleep(0.05)
 
 
 def await_moment(build: subprocess.Popen[bytes], events: Path, steps: int, seconds: float) -> None:

@@ -6,6 +6,7 @@ Those of eLxr, Azure Linux and Edge Microvisor Toolkit are made from look-alikes
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from os_image_composer.boot.machine import FirmwareKind, Machine, Media
 from os_image_composer.boot.qemu import Guest, run_guest
 from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.clock import SystemClock
+from os_image_composer.chroot.job import Bind, Job, MountedTree, Tree
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.window import FileSource, Window
 from support.look_alike import LookAlike
+from support.tools import host_tool
 from support.workshop import CHECKOUT, Workshop
 
 pytestmark = pytest.mark.build
@@ -117,6 +120,54 @@ def test_partitions_end_where_the_file_does_and_leave_the_disk_free(build: Build
     assert table.partitions[0].start == 32768
     assert [p.name for p in table.partitions] == ["ISO9660", "Appended2"]
     assert table.faults == ()
+
+
+DIGESTS = """
+import hashlib, pathlib
+for path in sorted(pathlib.Path('/out').rglob('*')):
+    if path.is_file():
+        print(hashlib.sha256(path.read_bytes()).hexdigest(), path.relative_to('/out'))
+"""
+
+
+def test_xorriso_reads_back_every_file_and_the_filesystems_on_the_medium_are_clean(
+    workshop: Workshop, build: Build, tmp_path: Path
+) -> None:
+    image = build("debian13")
+    results = workshop.results(image.parent.parent / "template.yml")
+    tools, boot, root = (results[name].content for name in ("image-tools", "boot", "root-filesystem"))
+    assert tools is not None and boot is not None and root is not None
+    sandbox, layer = workshop.bare_sandbox(), tmp_path / "layer"
+    sandbox.new_layer(layer)
+
+    def run(*argv: str) -> str:
+        mounts = (Bind(image, "/run/iso"), Bind(root, "/run/root"), MountedTree(Tree(upper=layer), "/out"))
+        done = sandbox.run(Job(Tree((tools,)), argv, mounts))
+        assert done.status == 0, done.output.decode()
+        return done.output.decode()
+
+    try:
+        said = run(
+            "xorriso", "-osirrox", "on", "-indev", "/run/iso", "-report_el_torito", "plain", "-extract", "/", "/out"
+        )
+        lines = [line.split(" ", 1) for line in run("python3", "-c", DIGESTS).splitlines()]
+        digests = {name: digest for digest, name in lines}
+        assert "Compression zstd" in run("unsquashfs", "-stat", "/run/root/root.squashfs")
+    finally:
+        sandbox.remove([layer])
+    assert re.findall(r"(?m)^El Torito boot img : +\d +(\w+) +(\w)", said) == [("BIOS", "y"), ("UEFI", "y")]
+    written = {str(p.relative_to(boot / "medium")): p for p in (boot / "medium").rglob("*") if p.is_file()}
+    written["live/root.squashfs"] = root / "root.squashfs"
+    assert set(digests) == {*written, "boot/boot.cat"}
+    for name, path in written.items():  # that of El Torito has its own place and checksum written into it
+        assert (digests[name] == sha256_file(path)) is not name.endswith("eltorito.img"), name
+    with FileSource(image) as source:
+        table = read_partition_table(Window.over(source))
+        assert table is not None
+        esp = table.partitions[1]
+        (tmp_path / "esp").write_bytes(Window(source, esp.start, esp.size).read(0, esp.size))
+    checked = host_tool("fsck.fat", "-n", str(tmp_path / "esp"))
+    assert checked.returncode == 0, checked.stdout
 
 
 def check(image: Path) -> str:

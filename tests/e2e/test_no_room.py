@@ -11,15 +11,22 @@ import pytest
 
 from support.commands import told
 from support.container import as_ordinary_user, container_argv, tmpfs
-from support.workshop import CHECKOUT, TEMPLATE, Workshop
+from support.workshop import CHECKOUT, TEMPLATE, Workshop, remove_workshop
 
 pytestmark = [pytest.mark.build, as_ordinary_user]
 
 
-def run(workshop: Workshop, prepare: list[list[object]], script: str, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a shell script in a container after `prepare`; `"$@"` in it is the build of the sample template."""
+def run(
+    workshop: Workshop,
+    prepare: list[list[object]],
+    script: str,
+    *words: str,
+    template: Path = TEMPLATE,
+    flags: tuple[str, ...] = (),
+) -> subprocess.CompletedProcess[str]:
+    """Run a shell script in a container after `prepare`; `"$@"` in it is the build of a template."""
     env = {**os.environ, "PYTHONPATH": str(CHECKOUT / "src")}
-    argv = workshop.argv("build", "--json-events", *words, str(TEMPLATE))
+    argv = workshop.argv(*flags, "build", "--json-events", *words, str(template))
     inside = container_argv(prepare, ["sh", "-c", script, "sh", *argv])
     return subprocess.run(inside, env=env, cwd=CHECKOUT, capture_output=True, text=True, timeout=900)
 
@@ -51,7 +58,32 @@ def test_package_cache_that_is_full(small: Workshop) -> None:
 def test_store_that_is_full_again_and_again_gives_the_same_bits_when_there_is_room(
     built: Workshop, small: Workshop
 ) -> None:
-    # Room for a part of the first layer, then for some layers; in the end for all.
+    done = full_twice(small, prepared(small, 50, built.cache / "packages"))
+    assert told(done).sha256 == told(built.run("build", "--json-events", str(TEMPLATE))).sha256
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(1800)
+def test_store_that_is_full_while_the_other_family_installs(
+    rpm_settings: Path, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    template = CHECKOUT / "image-templates" / "azl3-x86_64-minimal-raw.yml"
+    flags = ("--config", str(rpm_settings))
+    own = Workshop(tmp_path_factory.mktemp("roomy"))
+    reference = told(own.run(*flags, "build", "--json-events", str(template)))
+    shutil.copytree(own.cache / "locks", tmp_path / "locks")
+    for name in ("cache", "work"):
+        (tmp_path / name).mkdir()
+    small = Workshop(tmp_path)
+    done = full_twice(small, prepared(small, 50, own.cache / "packages"), template, flags)
+    assert told(done).sha256 == reference.sha256
+    remove_workshop(own)
+
+
+def full_twice(
+    small: Workshop, prepare: list[list[object]], template: Path = TEMPLATE, flags: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
+    """The build that succeeds after two that had no room, for a part of the first layer, then for some layers."""
     script = f"""
     for size in 150 450; do
         mount -o remount,size=${{size}}M {small.cache}
@@ -61,11 +93,11 @@ def test_store_that_is_full_again_and_again_gives_the_same_bits_when_there_is_ro
     mount -o remount,size=4000M {small.cache}
     "$@"
     """
-    done = run(small, prepared(small, 50, built.cache / "packages"), script)
+    done = run(small, prepare, script, template=template, flags=flags)
     assert done.stderr.count("error[") == 2, done.stderr
     full = f"hint: no space is left in {small.cache}/store: free some, or set cache_dir"
     assert done.stderr.count(full) + done.stderr.count("hint: free some disk space") == 2
-    assert told(done).sha256 == told(built.run("build", "--json-events", str(TEMPLATE))).sha256
+    return done
 
 
 def test_output_folder_that_is_full(built: Workshop, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_files_of_the_user_in_the_output_folder_stay(built: Workshop, tmp_path: 
         "debian13-minimal-1.0.cdx.json",
         "debian13-minimal-1.0.manifest.json",
         "debian13-minimal-1.0.raw",
+        "debian13-minimal-1.0.sha256sums",
         "debian13-minimal-1.0.spdx.json",
         "notes.txt",
     ]

@@ -16,15 +16,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from spdx_tools.spdx.parser.parse_anything import parse_file
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 from os_image_composer.boot.machine import Machine
 from os_image_composer.boot.qemu import run_guest
 from os_image_composer.build.clock import SystemClock
 from os_image_composer.build.step import Result
 from os_image_composer.chroot.job import Job, MountedTree, Tree
+from os_image_composer.config.distribution_data import load_distribution
+from os_image_composer.ospackage.rpm.licence import read_licence
+from os_image_composer.report.inspect import extract_sboms, inspect_image
 from support.lookalike.made import NAMES
 from support.workshop import CHECKOUT, TEMPLATE, Workshop, remove_workshop
 
@@ -242,6 +249,69 @@ class Root:
         chroot = Tree((_layer(self._results, "chroot-environment"),))
         job = Job(chroot, ("rpm", "--root", "/target", *words), (MountedTree(tree, "/target", api=True),))
         return self._sandbox.run(job).output.decode()
+
+
+# The vendor in package URLs, and the release.
+VENDORS = {"azl3": ("azurelinux", "3.0"), "emt3": ("edge-microvisor-toolkit", "3.0")}
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_both_bills_have_every_package_of_the_database_with_purl_licence_file_and_digest(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    built: Built = request.getfixturevalue(name)
+    spdx, cyclonedx = (built.image.with_name(f"{built.image.stem}.{end}.json") for end in ("spdx", "cdx"))
+    assert validate_full_spdx_document(parse_file(str(spdx)), "SPDX-2.3") == []
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(cyclonedx.read_text()) is None
+    root = Root(built)
+    tags = ("NAME", "EPOCHNUM", "VERSION", "RELEASE", "ARCH", "LICENSE")
+    query = "\\t".join(f"%{{{tag}}}" for tag in tags) + "\\n"
+    rows = [line.split("\t") for line in root.asked(("--query", "--all", "--queryformat", query)).splitlines()]
+    assert len(rows) > 100
+    locked = {p.name: p for p in root.lock.sets["image"].packages()}
+    vendor, release = VENDORS[name]
+    # What is told is the vendor's own address, whichever mirror the packages came from.
+    (repository,) = load_distribution(root.lock.os, root.lock.dist, root.lock.arch, CHECKOUT / "config").repositories
+    wanted = set()
+    for package, epoch, version, rel, arch, licence in rows:
+        said = f"?arch={arch}&distro={vendor}-{release}" + (f"&epoch={epoch}" if epoch != "0" else "")
+        url = f"pkg:rpm/{vendor}/{quote(package, safe='')}@{quote(f'{version}-{rel}', safe='')}{said}"
+        declared = read_licence(licence)
+        file = f"{repository.url}/{locked[package].path}"
+        wanted.add((url, declared.expression if declared else None, file, locked[package].sha256))
+
+    packages = json.loads(spdx.read_text())["packages"][1:]
+    references = [p["externalRefs"][0] for p in packages]
+    assert {(r["referenceCategory"], r["referenceType"]) for r in references} == {("PACKAGE-MANAGER", "purl")}
+    licences = [None if p["licenseDeclared"] == "NOASSERTION" else p["licenseDeclared"] for p in packages]
+    of_spdx = {
+        (r["referenceLocator"], licence, p["downloadLocation"], p["checksums"][0]["checksumValue"])
+        for r, licence, p in zip(references, licences, packages, strict=True)
+    }
+    assert of_spdx == wanted
+    assert {p["packageFileName"] for p in packages} == {p.path for p in locked.values()}
+    of_cyclonedx = set()
+    for c in json.loads(cyclonedx.read_text())["components"]:
+        (file,) = [r["url"] for r in c["externalReferences"] if r["type"] == "distribution"]
+        expression = c["licenses"][0]["expression"] if "licenses" in c else None
+        of_cyclonedx.add((c["purl"], expression, file, c["hashes"][0]["content"]))
+    assert of_cyclonedx == wanted
+    assert sum(licence is not None for _, licence, _, _ in wanted) > 0.8 * len(wanted)
+
+
+@pytest.mark.parametrize("name", CHECKED)
+def test_inspect_reads_the_database_and_the_bills_from_the_image(
+    name: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    built: Built = request.getfixturevalue(name)
+    seen = inspect_image(built.image)
+    assert seen.root is not None
+    locked = Root(built).lock.sets["image"].packages()
+    assert {(p.name, p.version, p.arch) for p in seen.root.packages} == {(p.name, p.version, p.arch) for p in locked}
+    assert seen.findings == ()
+    for inside in extract_sboms(built.image, tmp_path):
+        end = "".join(inside.suffixes[-2:])
+        assert inside.read_bytes() == built.image.with_name(f"{built.image.stem}{end}").read_bytes()
 
 
 def test_package_database_is_dated_by_the_lock_and_holds_nothing_of_a_session(azl3: Built, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_everything_that_was_signed_is_verified(built: Workshop, signed: SignedI
     assert done.returncode == 0, done.stdout
     assert {c["what"] for c in checks if c["state"] == "ok"} == {
         *(f"debian13-minimal-1.0.{suffix}" for suffix in ("raw", "manifest.json", "spdx.json", "cdx.json")),
-        *(f"/{LOADER}", f"/{UKI}"),
+        *(f"/{LOADER}", f"/{UKI}", f"sealed root of /{UKI}"),
     }
 
 

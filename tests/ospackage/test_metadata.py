@@ -135,6 +135,19 @@ def test_key_is_fetched_from_its_address_once_and_counts_only_when_it_is_pinned(
     assert caught.value.reference == "key-not-found"
 
 
+def test_key_s_address_that_gives_nothing_is_told_with_the_setting_that_does_without_it(
+    repository: DebRepository, resolve: Resolve, server: Server
+) -> None:
+    """Another mirror, which the refusal of a transport names, would not help."""
+    repository.add(deb("hello")).write()
+    described = replace(repository.described(server.url), keyrings=(), key_url=f"{server.url}/gone.asc")
+    with pytest.raises(FetchError) as caught:
+        resolve("hello", described=described)
+    assert "gone.asc" in caught.value.message
+    assert f"a file with the key {repository.key.fingerprint.upper()} does as well" in str(caught.value.hint)
+    assert "`repositories: {test: {keyring: FILE}}`" in str(caught.value.hint)
+
+
 def test_armoured_key_at_an_address_is_read(repository: DebRepository, resolve: Resolve, server: Server) -> None:
     repository.add(deb("hello")).write()
     (repository.root / "key.asc").write_text(str(repository.key.certificate))

@@ -51,7 +51,7 @@ ROWS = {
     "live.argv": Change("iso", "initrd", "argv: [--add, image-live]", "argv: [--add, image-live, --verbose]", COMMON),
     "live.into": Change("iso", "initrd", "90image-live", "91image-live", COMMON),
     "live.files": Change("iso", "initrd", "set -eu", "set -eux", "osv/live/dracut/live-root.sh"),
-    "live.compression": Change("iso", "root-filesystem", "compression: zstd", "compression: xz", COMMON),
+    "squashfs": Change("iso", "root-filesystem", "squashfs: zstd", "squashfs: xz", COMMON),
     "live: boot.grub": Change("iso", "boot", "format: i386-pc", "format: i386-qemu", COMMON),
     "initrd: command line": Change("img", "qemu-example ipxe-example", "console=ttyS0", "console=tty0"),
     # Names of files are in the examples.

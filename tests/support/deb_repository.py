@@ -285,16 +285,17 @@ class DebRepository:
 
 @dataclass
 class Server:
-    """A web server on loopback; the switches make it misbehave. `cut` gives a file's first bytes only, for the next
-    so many answers; `stall` answers with half of the file and then with nothing until the client gives up; `trickle`
-    gives a byte every so many seconds; `endless` never stops giving; `user` is demanded where it is set, and
-    `authorizations` are the headers that came."""
+    """A web server on loopback; the switches make it misbehave, for files of more than `spared` bytes. `cut` gives a
+    file's first bytes only, for the next so many answers; `stall` answers with half of the file and then with nothing
+    until the client gives up; `trickle` gives a byte every so many seconds; `endless` never stops giving; `user` is
+    demanded where it is set, and `authorizations` are the headers that came."""
 
     url: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)  # path, Range header
     ranges: bool = True
     cut: int = 0
     stall: bool = False
+    spared: int = 0
     failures: int = 0  # so many next requests get status 503
     redirect: str = ""
     trickle: float = 0.0
@@ -349,7 +350,9 @@ def served(root: Path, context: ssl.SSLContext | None = None) -> Iterator[Server
                 return
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if server.cut:
+            if len(data) <= server.spared:
+                self.wfile.write(body)
+            elif server.cut:
                 server.cut -= 1
                 self.wfile.write(body[: len(body) // 2])
                 self.close_connection = True

@@ -29,6 +29,7 @@ from os_image_composer.formats.signed_data import parse_signed_data
 from os_image_composer.formats.uefi_keys import read_signature_lists, read_signed_update
 from os_image_composer.formats.verity import check_tree
 from os_image_composer.formats.virtual_disk import recognise
+from os_image_composer.formats.virtual_disk_end import check_end
 from os_image_composer.formats.volumes import identify, open_filesystem
 from os_image_composer.formats.window import FormatError, Window
 from os_image_composer.ospackage.bundle import unpack_bundle, write_bundle
@@ -68,7 +69,7 @@ from support.efi_programs import efi_program
 from support.rpm_database import blob, write_database
 from support.rpm_package import rpm
 from support.rpm_repository import RpmRepository
-from support.virtual_disks import qcow2, vdi, vhd, vhdx_tables, vmdk
+from support.virtual_disks import filled, qcow2, vhd, vhdx_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -254,6 +255,8 @@ def targets(work: Workplace) -> dict[str, Target]:
             with contextlib.suppress(FormatError):
                 found = recognise(Window.of(file))
                 assert found is None or found.size > 0
+                if found is not None:
+                    check_end(Window.of(file), found)
 
     def size(data: bytes) -> None:
         try:
@@ -311,7 +314,10 @@ def targets(work: Workplace) -> dict[str, Target]:
         "template": Target(template, (sample, b"a: &x [1, 2]\nb: {c: *x}\n"), 4096),
         "virtual-disk": Target(
             virtual_disk,
-            (qcow2(1 << 30), vmdk(1 << 30), vdi(1 << 30), vhd(1 << 30, kind=3), vhd(512, kind=2), vhdx_tables()),
+            (
+                *(filled("qcow2"), filled("vmdk"), filled("vmdk", packed=True), filled("vdi"), filled("vhd")),
+                *(qcow2(1 << 30), vhd(512, kind=2), vhdx_tables()),
+            ),
             4096,
         ),
         "volume": Target(volume, (_volume(),), 4096),

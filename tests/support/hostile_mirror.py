@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from os_image_composer.cli.main import run
+from os_image_composer.config.spec import Target
 from support.deb_repository import MadePackage, Server, SigningKey, ar, deb, packed, served
 from support.rpm_package import MadeRpm
 from support.small_data import SmallData, name_of
@@ -65,9 +66,9 @@ class HostileMirror:
 
 
 @contextmanager
-def hostile_mirror(folder: Path, family: str = "deb") -> Iterator[HostileMirror]:
+def hostile_mirror(folder: Path, family: str = "deb", target: Target | None = None) -> Iterator[HostileMirror]:
     """A mirror, with the distribution data that speaks of it and a key of its own."""
-    data = SmallData(family, folder, float(int(time.time())) - 60)
+    data = SmallData(family, folder, float(int(time.time())) - 60, target)
     data.write()
     with served(data.root) as server:
         mirror = HostileMirror(data, server)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from os_image_composer.config.spec import Target
 from support.deb_repository import NOW
 from support.small_data import Described, SmallData, small_data
 
@@ -44,9 +45,10 @@ class SmallArchive:
         return path
 
 
-def small_archive(root: Path, *packages: Described, family: str = "deb") -> SmallArchive:
-    """`packages` replace those of the same names that do nothing."""
-    archive = SmallArchive(small_data(family, root, NOW, packages))
+def small_archive(root: Path, *packages: Described, family: str = "deb", target: Target | None = None) -> SmallArchive:
+    """`packages` replace those of the same names that do nothing; `target` is one of the family that is not the usual
+    one."""
+    archive = SmallArchive(small_data(family, root, NOW, packages, target))
     archive.settings.write_text(
         f"config_dir: {archive.data.data}\ncache_dir: {archive.cache}\nwork_dir: {root}/work\n"
         + archive.data.mirrors(f"file://{archive.data.root}")

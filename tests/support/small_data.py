@@ -27,7 +27,7 @@ _TOOLS = "tools"  # the mirror of the image tools, where they are not the distri
 
 @dataclass(frozen=True)
 class Described:
-    """A package in the words of both families; relations are names."""
+    """A package in the words of both families; relations are names, files absolute paths."""
 
     name: str
     version: str = "1.0"
@@ -35,6 +35,7 @@ class Described:
     conflicts: tuple[str, ...] = ()
     provides: tuple[str, ...] = ()
     recommends: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     mebibytes: float = 0.1  # when it is installed
     built: int = 1  # in seconds since the epoch, where the family's metadata says so
 
@@ -103,6 +104,7 @@ class SmallData:
                 conflicts=package.conflicts,
                 provides=package.provides,
                 recommends=package.recommends,
+                files=dict.fromkeys(package.files, b""),
                 tags={1006: (INT32, [package.built]), 1009: (INT32, [int(package.mebibytes * (1 << 20))])},
             )
         kinds = ("depends", "conflicts", "provides", "recommends")
@@ -111,7 +113,8 @@ class SmallData:
         fields["installed_size"] = str(int(package.mebibytes * 1024))
         if package.name in _ESSENTIAL:
             fields["essential"] = "yes"
-        return deb(package.name, package.version, **fields)
+        files = {f".{path}": b"" for path in package.files} or None
+        return deb(package.name, package.version, files=files, **fields)
 
     def package_file(self, name: str) -> Path:
         for repository in (self.repository, self.tools):
@@ -151,8 +154,10 @@ def name_of(package: MadePackage | MadeRpm) -> str:
     return package.name if isinstance(package, MadeRpm) else package.fields["Package"]
 
 
-def small_data(family: str, folder: Path, date: float, packages: Iterable[Described] = ()) -> SmallData:
+def small_data(
+    family: str, folder: Path, date: float, packages: Iterable[Described] = (), target: Target | None = None
+) -> SmallData:
     """Data with repositories that are written."""
-    data = SmallData(family, folder, date)
+    data = SmallData(family, folder, date, target)
     data.write(*map(data.made, packages))
     return data

@@ -18,6 +18,7 @@ from pathlib import Path
 from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.flock import locked
 from os_image_composer.build.sparse import copy_data
+from os_image_composer.errors import StepError
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,15 @@ class Shelf:
 
 def _times(status: os.stat_result) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_ctime_ns
+
+
+def output_full(staged: Path) -> StepError:
+    """Of a file in a staging folder, for which there was no room."""
+    return StepError(
+        "output-full",
+        f"no space is left in {staged.parent.parent}, where the image is written",
+        hint="free some, or give --output, or --work-dir, a folder with more room",
+    )
 
 
 def copy_sparse(source: Path, target: Path) -> None:

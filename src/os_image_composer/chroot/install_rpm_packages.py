@@ -7,6 +7,8 @@ package's repository, so rpm is asked for digests only: it knows no keys.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -50,6 +52,8 @@ _SCRIPTLET = re.compile(
 # Of what is written in Lua rpm says "error" whatever follows from it:
 # 'error: lua script failed: [string "%prein(name-1.0-1.noarch)"]:1: what went wrong'
 _LUA = re.compile(r'^error: lua script failed: \[string "(?P<what>%\w+)\((?P<package>[^)]+)\)"\]:(?P<how>.+)$')
+# rpm reckons before it begins: "installing package name-1.0-1.noarch needs 12MB more space on the / filesystem"
+_NO_ROOM = re.compile(r"^\s*installing package \S+ needs \S+ more (?:space|inodes) on the \S+ filesystem$", re.M)
 _STOPPING = ("%pretrans", "%prein")  # without these a package is not installed
 
 
@@ -96,9 +100,11 @@ class _Installation:
         failed = _failed_scriptlets(done)
         if done.status:
             fatal = [text for level, text in failed if level == "error"]
+            no_room = _NO_ROOM.search(done.output.decode("utf-8", "replace"))
             raise StepError(
                 "package-installation",
                 fatal[0] if fatal else f"the packages could not be installed (exit status {done.status})",
+                cause=os.strerror(errno.ENOSPC) if no_room else None,
                 detail=done.tail(40),
                 hint=None if fatal else "the first error above names the package",
             )

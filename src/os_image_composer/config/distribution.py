@@ -75,13 +75,11 @@ class InitrdData:
 @dataclass(frozen=True)
 class LiveData:
     """What the initrd of a live system takes beside others': `argv` is added to the generator's, `files` (name, text,
-    whether it is a program) are put into the folder `into` for it to find, for that one run. `compression` is one that
-    squashfs(5) in the distribution's kernel can read."""
+    whether it is a program) are put into the folder `into` for it to find, for that one run."""
 
     argv: tuple[str, ...]
     into: str
     files: tuple[tuple[str, str, bool], ...]
-    compression: str  # zstd | gzip | xz | lz4
 
 
 @dataclass(frozen=True)
@@ -157,7 +155,7 @@ class Distribution:
     """`held_back` are generators that maintainer scripts would start again and again: programs replaced by a
     no-op while packages are installed, run once as a step of their own. `leftovers` are globs of what
     installation leaves behind and an image must not carry. `purl_namespace` is the vendor's name in package URLs; None:
-    the ID of the image's os-release(5)."""
+    the ID of the image's os-release(5). `squashfs` is the compression of one that its kernel reads."""
 
     os: str
     dist: str
@@ -177,6 +175,7 @@ class Distribution:
     purl_namespace: str | None
     selinux: SelinuxData
     live: LiveData | None = None
+    squashfs: str = "zstd"
 
 
 @dataclass(frozen=True)

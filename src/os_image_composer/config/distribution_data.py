@@ -67,6 +67,7 @@ def _mentions(*places: str) -> AfterValidator:
 
 Fingerprint = Annotated[str, AfterValidator(pattern(r"[0-9A-F]{40}", "40 upper-case hex digits"))]
 Word = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._+/-]*", "a plain word"))]
+Compression = Annotated[str, AfterValidator(pattern(r"gzip|lz4|xz|zstd", "gzip, lz4, xz or zstd"))]
 Program = Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a program's name, no path"))]
 Variable = Annotated[str, AfterValidator(pattern(r"[A-Z_][A-Z0-9_]*", "an environment variable's name"))]
 Glob = Annotated[str, AfterValidator(_relative_glob)]
@@ -168,7 +169,6 @@ class _Live(_Section):
     argv: list[str]
     files: Glob
     into: Glob
-    compression: Word
 
 
 class _Architecture(_Section):
@@ -200,6 +200,7 @@ class _Distribution(_Section):
     purl_namespace: Word | None = None
     selinux: _Selinux = _Selinux()
     live: _Live | None = None
+    squashfs: Compression = "zstd"
     architectures: dict[Word, _Architecture]
 
 
@@ -242,6 +243,7 @@ def load_distribution(os: str, dist: str, arch: str, data: Path) -> Distribution
         purl_namespace=common.purl_namespace,
         selinux=SelinuxData(tuple(common.selinux.packages), tuple(common.selinux.on), tuple(common.selinux.off)),
         live=_live(common.live, data),
+        squashfs=common.squashfs,
     )
 
 
@@ -273,7 +275,7 @@ def default_template_path(data: Path, target: Target) -> Path:
 def _live(item: _Live | None, data: Path) -> LiveData | None:
     if item is None:
         return None
-    return LiveData(tuple(item.argv), item.into, _files(data / "osv" / item.files), item.compression)
+    return LiveData(tuple(item.argv), item.into, _files(data / "osv" / item.files))
 
 
 def _read_only_root(item: _ReadOnlyRoot | None, data: Path) -> ReadOnlyRootData | None:

@@ -131,16 +131,15 @@ def _default_template(user: MappingNode, data: Path) -> tuple[tuple[Finding, ...
         hint = (f"{near} " if near else "") + "there is " + (", ".join(siblings) or "no distribution data at all")
         message = f"there is no distribution data for 'target.{key}: {word}'"
         return (Finding("unknown-target", message, where(user, ("target", key)), hint),), None
-    # Of an image type that is not known the check of the file has told; another's default serves to find the rest.
     types = [target[3] for target in known if list(target[:3]) == words[:3]]
-    image_type = words[3] if words[3] in types else types[0]
     os, dist, arch = (word or "" for word in words[:3])
-    of_others: tuple[Finding, ...] = ()
-    if image_type != words[3] and any(words[3] == target[3] for target in known):
+    if words[3] not in types and any(words[3] == target[3] for target in known):
         message = f"there is no OS default template for 'target.imageType: {words[3]}' of {dist} on {arch}"
         place = where(user, ("target", "imageType"))
-        of_others = (Finding("unknown-target", message, place, "there is " + ", ".join(sorted(types))),)
-    return of_others, default_template_path(data, spec.Target(os, dist, arch, image_type))
+        return (Finding("unknown-target", message, place, "there is " + ", ".join(sorted(types))),), None
+    # Of an image type that is not known the check of the file has told; another's default serves to find the rest.
+    image_type = words[3] if words[3] in types else types[0]
+    return (), default_template_path(data, spec.Target(os, dist, arch, image_type))
 
 
 def _repeated(node: MappingNode) -> Iterator[Finding]:

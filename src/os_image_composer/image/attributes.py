@@ -23,21 +23,22 @@ _MADE_AGAIN = ("var/log/journal", "var/log/journal/*")
 
 
 def check_lost(attributes: Sequence[Xattr], kept: tuple[str, ...], form: str) -> None:
-    """Raises StepError `attributes-lost` for attributes other than those named `kept` that an image of that form would
-    lose, and nothing would make again."""
-    lost = [
-        a
-        for a in attributes
-        if a.name not in kept and not any(fnmatch.fnmatchcase(a.path, pattern) for pattern in _MADE_AGAIN)
-    ]
+    """Raises StepError `attributes-lost` for attributes other than those whose names match one of `kept` that an image
+    of that form would lose, and nothing would make again."""
+    lost = [a for a in attributes if not _matches(a.name, kept) and not _matches(a.path, _MADE_AGAIN)]
     if lost:
         raise StepError(
             "attributes-lost",
             f"{form} cannot hold the extended attributes of {len(lost)} files",
             cause="a file would be open to others than it should be, or not work",
             detail=tuple(f"/{a.path}: {a.name}" for a in lost[:20]),
-            hint="remove them by a command in systemConfig.configurations, or make a raw image",
+            hint="remove them by a command in systemConfig.configurations (`setfacl -b FILE`), "
+            "or make a raw image whose '/' is ext4 or erofs",
         )
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def capabilities_unit(sandbox: Sandbox, tree: Tree, attributes: Sequence[Xattr]) -> list[Edit]:

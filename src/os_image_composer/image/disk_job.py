@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from os_image_composer.build.shelf import output_full
 from os_image_composer.build.step import Work
 from os_image_composer.chroot.job import Bind, Job, Mount, Tree
 from os_image_composer.chroot.services import Services
@@ -36,11 +37,7 @@ class DiskJob:
         job = Job(self.tools, argv, (disk, *mounts), env=self.env, stdin=stdin)
         done = self.work.services.sandbox.run(job, hear)
         if done.status and self.published and shutil.disk_usage(self.image.parent).free < _LITTLE:
-            raise StepError(
-                "output-full",
-                f"no space is left in {self.image.parent.parent}, where the image is written",
-                hint="free some, or give --output, or --work-dir, a folder with more room",
-            )
+            raise output_full(self.image)
         if done.status:
             raise StepError(
                 "disk-not-written",

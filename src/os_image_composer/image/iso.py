@@ -90,6 +90,7 @@ class WriteIso:
         sandbox.new_file(file, esp.size)
         write_fat(DiskJob(work, file, self.source_date_epoch), esp, boot / ESP)
         sandbox.own(file)
+        file.chmod(0o644)  # xorriso reads it as root of the sandbox, which is not the caller where that is root
         return file
 
 

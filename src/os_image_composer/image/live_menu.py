@@ -1,4 +1,4 @@
-"""The entries of a live medium's menu, and what each tells the initrd (live-parse.sh of config/osv/live)."""
+"""The entries of a live medium's menu, and what each tells the initrd (live-parse.sh in config/osv/live)."""
 
 from __future__ import annotations
 

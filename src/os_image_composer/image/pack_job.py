@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from os_image_composer.build.shelf import output_full
 from os_image_composer.build.step import Work
 from os_image_composer.chroot.job import Bind, Job, Mount, Tree
 from os_image_composer.chroot.services import Services
@@ -32,11 +33,7 @@ def pack(
         with sandbox.lent(source):
             done = sandbox.run(Job(Tree(work.all("tools")), argv, (Bind(source, SOURCE), target, *mounts)))
     if done.status and shutil.disk_usage(work.output.parent).free < _LITTLE:
-        raise StepError(
-            "output-full",
-            f"no space is left in {work.output.parent.parent}, where the image is written",
-            hint="free some, or give --output, or --work-dir, a folder with more room",
-        )
+        raise output_full(work.output)
     if done.status:
         program = argv[len(INTO_OUTPUT)] if argv[: len(INTO_OUTPUT)] == INTO_OUTPUT else argv[0]
         raise StepError("not-packed", f"{program} failed with exit status {done.status}", detail=done.tail())

@@ -23,14 +23,15 @@ from os_image_composer.image.write_packed import write_packed
 class WriteRootFilesystem:
     """The stack of layers `lower` as `partition`'s filesystem, which is never written to, labelled with what the step
     of the role `labels` computed, where there is one. `partition` is `alone`: it begins at 0. The file is as long as
-    the partition, or as what is in it."""
+    the partition, or as what is in it. `compression` is a squashfs's."""
 
     kind: ClassVar[str] = "write-root-filesystem"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     result: ClassVar[Kind] = Kind.FILES
 
     partition: PlacedPartition
     source_date_epoch: int
+    compression: str = ""
 
     def run(self, work: Work[Services]) -> None:
         sandbox, image, tree = work.services.sandbox, work.output / ROOT_IMAGE, Tree(work.all("lower"))
@@ -39,7 +40,7 @@ class WriteRootFilesystem:
         job = DiskJob(work, image, self.source_date_epoch)
         labels = next((Labels.read(folder) for folder in work.all("labels")), None)
         if packed:
-            write_packed(job, self.partition, tree, self.source_date_epoch, labels)
+            write_packed(job, self.partition, tree, self.source_date_epoch, self.compression, labels)
         else:
             write_ext4(job, self.partition, tree, self.source_date_epoch, labels, read_only=True)
         sandbox.own(image)

@@ -10,7 +10,7 @@ import hashlib
 from pathlib import Path
 
 from os_image_composer.build.events import Listener, Note
-from os_image_composer.errors import TrustError
+from os_image_composer.errors import FetchError, TrustError
 from os_image_composer.ospackage.cache import write_atomically
 from os_image_composer.ospackage.openpgp import Keyring, load_keyring
 from os_image_composer.ospackage.resolve import Repository
@@ -55,7 +55,16 @@ def keyring_of(
         with transport.open(url, limit=MAX_KEYS) as reply:
             return b"".join(reply.chunks)
 
-    write_atomically(kept, retried(once, url, listener))
+    try:
+        data = retried(once, url, listener)
+    except FetchError as error:
+        # A mirror of the packages does not stand in for it, whoever cannot reach it.
+        error.hint = (
+            f"a file with the key {', '.join(repository.fingerprints)} does as well, wherever it is from: in the "
+            f"settings file `repositories: {{{repository.name}: {{keyring: FILE}}}}`"
+        )
+        raise
+    write_atomically(kept, data)
     try:
         keyring = load_keyring(what, repository.fingerprints, files, now)
     except TrustError:

@@ -20,7 +20,7 @@ def spdx_identifier(name: str) -> str | None:
 
 def licence_reference(name: str, text: str) -> str:
     """`LicenseRef-…` (SPDX 2.3, §10.1) of a licence by its own name and text; the same for the same two."""
-    slug = re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")[:60] or "unnamed"
+    slug = re.sub(r"[^A-Za-z0-9.]+", "-", name.removeprefix("LicenseRef-")).strip("-")[:60] or "unnamed"
     digest = hashlib.sha256(f"{name}\n{text}".encode("utf-8", "surrogateescape")).hexdigest()[:8]
     return f"LicenseRef-{slug}-{digest}"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,10 +43,11 @@ class Signed:
 
 @dataclass(frozen=True)
 class Keyring:
-    """The pinned certificates that were found."""
+    """The pinned certificates that were found; `repository` is whose they are, as the settings name it."""
 
     certificates: tuple[pysequoia.Cert, ...]
     fingerprints: tuple[str, ...]
+    repository: str = ""
 
 
 def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], now: float) -> Keyring:
@@ -79,13 +80,13 @@ def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], 
             f"no usable key for {what}: {', '.join(sorted(found))} {'was revoked' if revoked else 'has expired'}",
             hint="update the archive keyring package of the build host, or name a newer keyring file in the settings",
         )
-    return Keyring(tuple(usable), tuple(sorted(pinned)))
+    return Keyring(tuple(usable), tuple(sorted(pinned)), what.partition("/")[0])
 
 
 def keyring_of(files: Sequence[Path], now: float) -> Keyring:
     """All certificates of `files`, which whoever named them trusts as they are. Raises as `load_keyring`."""
     found = [certificate.fingerprint for file in files for certificate in _certificates(file)]
-    return load_keyring("these signatures", found, files, now)
+    return replace(load_keyring("these signatures", found, files, now), repository="")
 
 
 def holds_certificates(data: bytes) -> bool:
@@ -198,11 +199,17 @@ def _refusal(what: str, issuers: tuple[str, ...], keyring: Keyring, cause: str) 
             cause=cause,
             hint="the file was changed on the way or half of it was replaced: try again, then another mirror",
         )
+    absent = sorted(set(keyring.fingerprints) - {c.fingerprint for c in keyring.certificates})
+    said = f"`repositories: {{{keyring.repository}: {{fingerprints: […, …], keyring: FILE}}}}`"
     return TrustError(
         "unknown-signer",
         f"{what} is not signed by a pinned key",
-        cause=f"signed by {', '.join(issuers) or 'nobody'}; pinned: {', '.join(keyring.fingerprints)}",
-        hint="if the distribution has a new key, update its keyring package and the pinned fingerprints",
+        cause=f"signed by {', '.join(issuers) or 'nobody'}; pinned: {', '.join(keyring.fingerprints)}"
+        + (f"; no usable certificate was found of {', '.join(absent)}" if absent else ""),
+        hint="ask the vendor, by another way than the network, whether that key is theirs; if so, pin it beside "
+        f"the others in the settings file and name one file that holds all their certificates: {said}"
+        if keyring.repository
+        else None,
     )
 
 

@@ -68,7 +68,7 @@ class ReadLicences:
     package layers count, so a new host name does not read them again."""
 
     kind: ClassVar[str] = "read-licences"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     result: ClassVar[Kind] = Kind.FILES
 
     family: str
@@ -95,7 +95,7 @@ class WriteBill:
     """A layer with the bill of materials in both formats, named after the image."""
 
     kind: ClassVar[str] = "write-bill"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     result: ClassVar[Kind] = Kind.TREE
 
     family: str

@@ -30,6 +30,7 @@ from os_image_composer.config.artifacts import suffix
 from os_image_composer.config.spec import Artifact
 from os_image_composer.errors import ImageError, StepError, UsageError
 from os_image_composer.formats.virtual_disk import recognise
+from os_image_composer.formats.virtual_disk_end import check_end
 from os_image_composer.formats.window import FileSource, FormatError, Window
 from os_image_composer.image.block_map import block_map
 from os_image_composer.image.pack_compress import Compress
@@ -131,7 +132,7 @@ def _raw(run: _Run, image: Path) -> Path:
         expand(image, compression, found)
     form = _format(found, image)
     if form is not None:
-        raw = run.act(lambda work: unpack_disk(work, form), "file", found)
+        raw = run.act(lambda work: unpack_disk(work, form, image), "file", found)
         run.drop(found)
         found = raw
     check_whole(found, image)
@@ -144,11 +145,16 @@ def _format(path: Path, image: Path) -> str | None:
     try:
         with FileSource(path) as source:
             disk = recognise(Window.over(source))
+            if disk is None:
+                return None
+            if disk.elsewhere:
+                raise ImageError("image-in-parts", f"{image} is not the whole disk", cause=disk.elsewhere)
+            check_end(Window.over(source), disk)
     except FormatError as error:
-        raise ImageError("damaged-image", f"{image} is damaged", cause=str(error)) from error
-    if disk is not None and disk.elsewhere:
-        raise ImageError("image-in-parts", f"{image} is not the whole disk", cause=disk.elsewhere)
-    return disk.format if disk else None
+        raise ImageError(
+            "damaged-image", f"{image} is damaged, or was cut off", cause=str(error), hint="copy it again"
+        ) from error
+    return disk.format
 
 
 def check_whole(raw: Path, image: Path) -> None:

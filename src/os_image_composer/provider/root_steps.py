@@ -48,13 +48,19 @@ class ForInitrd:
 
 
 def root_steps(
-    lock: Lock, layout: DiskLayout, whole: list[Step], tools: Step, labels: tuple[Input, ...] = ()
+    lock: Lock,
+    layout: DiskLayout,
+    whole: list[Step],
+    tools: Step,
+    distribution: Distribution,
+    labels: tuple[Input, ...] = (),
 ) -> RootSteps:
     """`whole` are the layers of the finished root, `labels` what it is labelled with."""
     if not layout.read_only_root:
         return RootSteps()
     partition, of_tools = layout.root, Input("tools", tools.name)
-    action = WriteRootFilesystem(alone(partition), lock.source_date_epoch)
+    compression = distribution.squashfs if partition.filesystem == "squashfs" else ""
+    action = WriteRootFilesystem(alone(partition), lock.source_date_epoch, compression)
     root = Step("root-filesystem", action, (*all_of("lower", whole), *labels, of_tools))
     if not layout.verity:
         return RootSteps(root)

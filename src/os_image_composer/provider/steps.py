@@ -20,11 +20,11 @@ from os_image_composer.image.initrd_image import CopyKernel, PrepareInitrdRoot, 
 from os_image_composer.image.iso import WriteIso, esp_partition, volume_label
 from os_image_composer.image.layout import DiskLayout, fstab, lay_out
 from os_image_composer.image.live_boot import MakeLiveBoot
+from os_image_composer.image.live_root import WriteSquashfs
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.projection import ProjectConfiguration
 from os_image_composer.image.sign_boot import SignBoot
-from os_image_composer.image.squashfs import WriteSquashfs
 from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
@@ -100,7 +100,7 @@ def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ex
     files = tuple(InitrdFile(f"{live.into}/{name}", text, program) for name, text, program in live.files)
     initrd = _initrd(spec, lock, distribution, layers, projected, ForInitrd(live.argv, files))
     licences, bill = _bill(spec, lock, distribution, layers, configured)
-    squashfs = WriteSquashfs(live.compression, lock.source_date_epoch)
+    squashfs = WriteSquashfs(distribution.squashfs, lock.source_date_epoch)
     root = Step("root-filesystem", squashfs, (*all_of("lower", [*layers, configured, bill]), uses))
     volume = derived_uuid(lock.seed, "live", spec.version)
     label = volume_label(spec.name, volume)
@@ -150,7 +150,7 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     whole = [*layers, configured, bill]
     # A root that is never written to is whole, and has its labels, before there is anything that boots it.
     early = label_steps(spec, distribution, whole) if layout.read_only_root else []
-    root = root_steps(lock, layout, whole, tools, labelled(early))
+    root = root_steps(lock, layout, whole, tools, distribution, labelled(early))
     boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools, root.seal)
     signed = _signed(spec, lock, boot.files, extras)
     bootable = signed[-1] if signed else boot.files

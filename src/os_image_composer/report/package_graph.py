@@ -6,7 +6,7 @@ os-image-composer plan --dot my-image.yml | dot -Tsvg > my-image.svg
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from os_image_composer.config.spec import PackageGroup
 from os_image_composer.ospackage.lock import LockedPackage, PackageSet
@@ -24,10 +24,20 @@ def package_graph(
     names: Callable[[str, LockedPackage], bool],
 ) -> Iterator[str]:
     """Lines of a digraph: a node a package, an edge from each to what meets its demands. The roots are what the
-    templates ask for, as far as `names` says that a request names a package; the same packages give the same text."""
-    own = [request for group in groups if group.label != "default" for request in group.packages]
-    default = [request for group in groups if group.label == "default" for request in group.packages]
+    templates ask for: what `names` says that a request names, else what the set was made with for it, such as the
+    package that has a file; the same packages give the same text."""
     ordered = sorted(packages.packages())
+    met_by = {request: name for group in packages.asked for request, name in group.packages.items()}
+
+    def meant(requests: Iterable[str]) -> set[LockedPackage]:
+        found: set[LockedPackage] = set()
+        for request in requests:
+            named = {package for package in ordered if names(request, package)}
+            found |= named or {package for package in ordered if package.name == met_by.get(request)}
+        return found
+
+    own = meant(request for group in groups if group.label != "default" for request in group.packages)
+    default = meant(request for group in groups if group.label == "default" for request in group.packages)
     count = Counter(package.name for package in ordered)
 
     def node(package: LockedPackage) -> str:
@@ -41,9 +51,9 @@ def package_graph(
     yield "  node [shape=box];"
     for package in ordered:
         marks = [f"label={quoted(f'{package.name}{chr(10)}{package.version}')}"]
-        if any(names(request, package) for request in own):
+        if package in own:
             marks.append(_OWN)
-        elif any(names(request, package) for request in default):
+        elif package in default:
             marks.append(_DEFAULT)
         marks += [_ESSENTIAL] if package.essential else []
         yield f"  {node(package)} [{', '.join(marks)}];"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ from os_image_composer.errors import MetadataError
 from os_image_composer.ospackage.family import family_for
 from os_image_composer.ospackage.inventory import InstalledPackage
 from os_image_composer.ospackage.rpm.inventory import installed, purl
+from os_image_composer.ospackage.rpm.licence import read_licence
 from support.rpm_database import SCHEMA, blob, write_database
 from support.rpm_package import I18N, STRING, rpm
 
@@ -157,7 +159,7 @@ def test_damaged_database_is_read_or_refused(whole: bytes, data: st.DataObject) 
 def test_purl_has_the_vendor_and_the_epoch_beside_the_version() -> None:
     (bash,) = (InstalledPackage("bash", "1:5.2~rc1-3.azl3", "x86_64", "bash", "5", "", ""),)
     assert purl(bash, "azurelinux", "3.0") == (
-        "pkg:rpm/azurelinux/bash@5.2~rc1-3.azl3?arch=x86_64&epoch=1&distro=azurelinux-3.0"
+        "pkg:rpm/azurelinux/bash@5.2~rc1-3.azl3?arch=x86_64&distro=azurelinux-3.0&epoch=1"
     )
     plus = InstalledPackage("libstdc++", "13.2-1", "x86_64", "gcc", "13", "", "")
     assert purl(plus, "Edge-Microvisor-Toolkit", "") == (
@@ -199,6 +201,12 @@ def test_licence_tag_is_an_spdx_expression_or_a_name_of_its_own(tag: str, expres
     for name in found.texts:
         said = said.replace(name, "LicenseRef")
     assert said == expression
+
+
+def test_name_that_a_vendor_made_as_a_reference_stays_readable() -> None:
+    found = read_licence("LicenseRef-Fedora-Public-Domain AND MIT")
+    assert found is not None
+    assert re.fullmatch("LicenseRef-Fedora-Public-Domain-[0-9a-f]{8} AND MIT", found.expression)
 
 
 @quick

@@ -191,12 +191,14 @@ def test_other_architecture_is_there_when_it_is_asked_for(repository: RpmReposit
         ("capability", "a-b-7-1"),
         ("/usr/bin/tool", "a-b-7-1"),
         ("/usr/share/tool", "a-b-7-1"),
+        ("/bin/tool", "a-b-7-1"),
     ],
 )
 def test_forms_of_a_request(offer: Offer, request_: str, gives: str) -> None:
     files = {"/usr/bin/tool": b"", "/usr/share/tool": b""}
     packages = [rpm("a", evr, arch="x86_64") for evr in ("1.0-1", "1.0-2", "1:2.0-3")]
-    assert offer([*packages, rpm("a-b", "7-1", provides=("capability",), files=files)], request_) == [gives]
+    provides = ("capability", "/bin/tool")
+    assert offer([*packages, rpm("a-b", "7-1", provides=provides, files=files)], request_) == [gives]
 
 
 def test_unknown_names_and_versions_say_what_there_is(offer: Offer) -> None:
@@ -220,13 +222,51 @@ def test_all_that_is_unknown_is_told_at_once_with_what_is_near(repository: RpmRe
         ("unknown-package", "systemConfig.packages[opensh-server]", "did you mean openssh-server?"),
         ("unknown-version", "systemConfig.packages[nginx-2]", None),
         ("bad-package-name", "systemConfig.packages[nginx=1-1]", "write nginx-1-1"),
-        (
-            "unknown-package",
-            "systemConfig.packages[/usr/bin/absent]",
-            "check the name and the distribution's repositories",
-        ),
+        ("unknown-package", "systemConfig.packages[/usr/bin/absent]", "check the path, or name the package"),
     ]
     assert caught.value.cause == "looked in test"
+
+
+def test_architecture_that_a_package_is_not_there_for_is_told_with_those_that_it_is(offer: Offer) -> None:
+    for arch in ("i686", "aarch64"):
+        with pytest.raises(SolveError) as caught:
+            offer([rpm("lib", arch="x86_64")], f"lib.{arch}")
+        said = (caught.value.reference, caught.value.message, caught.value.cause, caught.value.hint)
+        assert said == (
+            "foreign-architecture",
+            f"lib is not there for {arch}",
+            "there is x86_64",
+            "write lib; the image is x86_64",
+        )
+
+
+def test_what_nobody_provides_is_told_as_such(offer: Offer) -> None:
+    for text in ("perl(Foo::Bar)", "libfoo.so.1()(64bit)"):
+        with pytest.raises(SolveError) as caught:
+            offer([rpm("perl")], text)
+        assert (caught.value.reference, caught.value.message) == ("unknown-package", f"no package provides {text}")
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        (
+            "/bin/cut",
+            "did you mean /opt/tools/bin/cut, /usr/bin/cut?",
+        ),  # the name wherever it is, and no list read for it
+        ("/usr/bin/ctu", "did you mean /usr/bin/cut?"),
+        ("/usr/share/cuts/reamde", "did you mean /usr/share/cuts/readme?"),
+        ("/srv/readme", "did you mean /usr/share/cuts/readme?"),
+        ("/usr/bin/elsewhere", "check the path, or name the package"),
+    ],
+)
+def test_file_that_no_package_has_is_told_with_those_that_are_near(offer: Offer, path: str, hint: str) -> None:
+    files = dict.fromkeys(("/usr/bin/cut", "/opt/tools/bin/cut", "/usr/share/cuts/readme"), b"")
+    with pytest.raises(SolveError) as caught:
+        offer([rpm("coreutils", files=files), rpm("foreign", arch="i686", files={"/bin/cuts": b""})], path)
+    assert caught.value.reference == "unknown-package"
+    assert caught.value.message == f"no package has the file {path}"
+    assert caught.value.hint == hint
 
 
 def reasons(offer: Offer, packages: list[MadeRpm], request: str) -> tuple[str, ...]:

@@ -164,6 +164,13 @@ class Available:
         return all_requested(texts, self._requested, self.repositories)
 
     def _requested(self, text: str) -> Package:
+        if text.startswith("/"):
+            raise SolveError(
+                "bad-package-name",
+                f"{text} is a file and not a package",
+                cause="this distribution's metadata do not say which package has a file",
+                hint=f"name the package; `dpkg --search {text}` names it where it is installed",
+            )
         asked, sign, rest = re.fullmatch(r"([^=/]*)([=/]?)(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
         name, colon, arch = asked.partition(":")
         if not _NAME.fullmatch(name) or (sign and not rest) or (colon and not arch):

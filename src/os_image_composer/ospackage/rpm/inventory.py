@@ -54,9 +54,10 @@ def installed(databases: Mapping[str, bytes]) -> tuple[InstalledPackage, ...]:
 
 
 def purl(package: InstalledPackage, vendor: str, release: str) -> str:
-    """Source: package-url/purl-spec, type `rpm`: the namespace is the vendor, the epoch is a qualifier."""
+    """Source: package-url/purl-spec, type `rpm`: the namespace is the vendor, the epoch is a qualifier; these
+    stand in the order of their keys."""
     epoch, _, version = package.version.rpartition(":")
-    qualifiers = [("arch", package.arch), ("epoch", epoch), ("distro", f"{vendor}-{release}" if release else "")]
+    qualifiers = [("arch", package.arch), ("distro", f"{vendor}-{release}" if release else ""), ("epoch", epoch)]
     said = "&".join(f"{key}={quote(value, safe='')}" for key, value in qualifiers if value)
     name, version = quote(package.name, safe=""), quote(version, safe="")
     return f"pkg:rpm/{quote(vendor.lower(), safe='')}/{name}@{version}?{said}"

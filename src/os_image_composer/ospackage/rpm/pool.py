@@ -103,6 +103,16 @@ class PackagePool:
         found = self.pool.select(path, solv.Selection.SELECTION_FILELIST)
         return [s for s in found.solvables() if self._offers(s)]
 
+    def like_file(self, path: str) -> Iterator[str]:
+        """Absolute paths of files that may be meant by one that nobody has: in any folder under the same name, then all
+        of the same folder; of what is not in primary.xml only where file lists were read."""
+        folder, slash, name = path.rpartition("/")
+        ends, begins, whole = (getattr(solv.Dataiterator, f"SEARCH_{k}") for k in ("STRINGEND", "STRINGSTART", "FILES"))
+        for text, how in ((f"/{name}", ends), (f"{folder}{slash}", begins)):
+            for found in self.pool.Dataiterator(solv.SOLVABLE_FILELIST, text, how | whole):
+                if self._offers(found.solvable):
+                    yield str(found.str)
+
     def obsoleting(self, packages: Sequence[solv.XSolvable]) -> list[solv.XSolvable]:
         """Every package with an Obsoletes on one of these, by its name: rpm does not look at Provides there."""
         found = {}

@@ -102,7 +102,8 @@ def _fetch_signature(url: str, what: str, transport: Transport, listener: Listen
             "not-signed",
             f"{what} is not signed",
             cause=f"{url} does not exist",
-            hint="a mirror must hold repomd.xml.asc beside repomd.xml",
+            hint="a mirror must hold repomd.xml.asc beside repomd.xml; where the vendor makes none, one of your own "
+            "signs what it serves: see docs/rpm.md, From a mirror",
         ) from error
 
 

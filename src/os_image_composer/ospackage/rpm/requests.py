@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 import solv
 
+from os_image_composer.config.nearest import nearest
 from os_image_composer.errors import SolveError
-from os_image_composer.ospackage.requested import all_requested, unknown_package
+from os_image_composer.ospackage.requested import all_requested, looked_in, unknown_package
 from os_image_composer.ospackage.rpm.pool import PackagePool, version_of
 
 # Architectures that a request may name beside the target's own, and noarch: 32-bit packages on a 64-bit system.
 _COMPATIBLE = {"x86_64": ("i386", "i486", "i586", "i686")}
+_ARCHES = ("x86_64", "aarch64", "noarch", "src", *_COMPATIBLE["x86_64"])
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Requested:
 
 def requested(pool: PackagePool, texts: Sequence[str]) -> tuple[Requested, ...]:
     """Packages of another architecture are offered by the pool from now on where one of the texts names it. Raises
-    SolveError `unknown-package`, `unknown-version`, `no-old-versions`; several together as `unknown-packages`."""
+    SolveError `unknown-package`, `unknown-version`, `foreign-architecture`, `no-old-versions`; several together as
+    `unknown-packages`."""
     others = _COMPATIBLE.get(pool.arch, ())
     pool.allow(end for text in texts for end in (text.rpartition(".")[2],) if end in others)
     names = [r.locked.name for r in pool.repositories]
@@ -56,7 +59,7 @@ def _found(pool: PackagePool, text: str) -> list[solv.XSolvable]:
         found = [s for s in found if arch in (None, s.arch)]
         if found:
             return found
-    return pool.holding(text) if text.startswith("/") else pool.providing(text)
+    return pool.providing(text) or (pool.holding(text) if text.startswith("/") else [])
 
 
 def _with_arch(pool: PackagePool, text: str) -> Iterator[tuple[str, str | None]]:
@@ -93,6 +96,16 @@ def _unknown(pool: PackagePool, text: str) -> SolveError:
             versions = ", ".join(f"{version_of(s)} ({s.repo.name})" for s in sorted(there, key=lambda s: s.id))
             wanted = text.removeprefix(f"{name}-")
             return SolveError("unknown-version", f"{name} is not there as {wanted}", cause=f"there is {versions}")
+    name, _, arch = text.rpartition(".")
+    there = pool.named(name) if arch in _ARCHES else []
+    if there:
+        arches = ", ".join(sorted({s.arch for s in there}))
+        return SolveError(
+            "foreign-architecture",
+            f"{name} is not there for {arch}",
+            cause=f"there is {arches}",
+            hint=f"write {name}; the image is {pool.arch}",
+        )
     later = pool.built_later(text)
     if later:
         return SolveError(
@@ -102,5 +115,27 @@ def _unknown(pool: PackagePool, text: str) -> SolveError:
             hint="name a later date, or a mirror that keeps old versions",
         )
     repositories = [r.locked.name for r in pool.repositories]
-    names = () if text.startswith("/") else sorted(pool.names())
-    return unknown_package(text, names, repositories, "check the name and the distribution's repositories")
+    if text.startswith("/"):
+        return _unknown_file(pool, text, repositories)
+    if "(" in text:
+        return SolveError(
+            "unknown-package",
+            f"no package provides {text}",
+            cause=looked_in(repositories),
+            hint="check its spelling, or name the package",
+        )
+    return unknown_package(
+        text, sorted(pool.names()), repositories, "check the name and the distribution's repositories"
+    )
+
+
+def _unknown_file(pool: PackagePool, path: str, repositories: Sequence[str]) -> SolveError:
+    there = tuple(dict.fromkeys(pool.like_file(path)))
+    same = sorted(other for other in there if other.rpartition("/")[2] == path.rpartition("/")[2])
+    near = same[:3] or nearest(there, path)
+    return SolveError(
+        "unknown-package",
+        f"no package has the file {path}",
+        cause=looked_in(repositories),
+        hint=f"did you mean {', '.join(near)}?" if near else "check the path, or name the package",
+    )
