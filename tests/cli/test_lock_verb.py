@@ -465,6 +465,25 @@ def test_suite_that_no_package_is_from_makes_no_difference(shop: Shop) -> None:
     shop.done("plan", "--locked", shop.template)
 
 
+def test_diff_of_a_request_names_that_one_and_dates_are_those_of_the_lock(shop: Shop, tmp_path: Path) -> None:
+    shop.done("lock", shop.template)
+    before = tmp_path / "before.lock"
+    shutil.copyfile(shop.file, before)
+
+    def change(data: dict[str, Any]) -> None:
+        data["sets"]["image"]["asked"][-1]["packages"].update(other="web")
+        data["repositories"][0].update(date="2026-10-31T12:00:00Z", validUntil="2026-11-07T12:00:00Z")
+
+    edit(shop, change)
+    value = json.loads(shop.run("lock", "diff", "--json", before, shop.file).stdout)
+    changes = {change["field"]: (change["before"], change["after"]) for change in value["others"]}
+    assert changes["asked"] == ("", "template:other=web")
+    assert (changes["date"][1], changes["valid-until"][1]) == ("2026-10-31T12:00:00Z", "2026-11-07T12:00:00Z")
+    assert "image: asked: nothing -> template:other=web" in shop.run("lock", "diff", before, shop.file).stdout
+    compared = json.loads(shop.run("compare", "--json", before, shop.file).stdout)["differences"]
+    assert [(d["a"], d["b"]) for d in compared if d["kind"] == "asked"] == [(None, "template:other=web")]
+
+
 def test_diff_sees_all_that_a_lock_says(shop: Shop, tmp_path: Path) -> None:
     shop.done("lock", shop.template)
     before = tmp_path / "before.lock"
