@@ -359,7 +359,8 @@ def test_bundle_serves_a_host_that_knows_no_mirror_and_no_key(shop: Shop, tmp_pa
     shop.refused("bundle-differs", "build", "--bundle", bundle, shop.template)
     shop.file.unlink()
     shop.archive.template("systemConfig:\n  packages: [web]\n")
-    shop.refused("lock-differs", "build", "--bundle", bundle, shop.template)
+    said = shop.refused("lock-differs", "build", "--bundle", bundle, shop.template)
+    assert f"the bundle {bundle} is to be written again" in said
 
 
 def test_validate_and_plan_take_the_lock_without_asking_the_mirror(shop: Shop) -> None:
