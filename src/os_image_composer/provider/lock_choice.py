@@ -71,7 +71,7 @@ def explicit_lock(spec: ImageSpec, choice: LockChoice, asked: Asked, listener: L
             "lock-differs",
             f"{choice.file} is not a lock for this template as it is now",
             hint="os-image-composer lock TEMPLATE makes it fit again and keeps the versions that it has"
-            + (f"; the bundle {choice.bundle} is to be written again then, where there is a network" if choice.bundle else ""),
+            + (f"; the bundle {choice.bundle} is to be written again then" if choice.bundle else ""),
             findings=found,
         )
     for finding in found:
