@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Use:
     advises: str
 
 
+@functools.cache
 def references() -> dict[str, list[Use]]:
     """Every reference with what its places say."""
     found: dict[str, list[Use]] = {name: [Use(says, hint)] for name, (_, says, hint) in _BY_HAND.items()}
@@ -68,6 +70,7 @@ def error_page() -> str:
 
 
 def _uses(tree: ast.AST) -> Iterator[tuple[str, Use]]:
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
     for scope in ast.walk(tree):
         if not isinstance(scope, ast.FunctionDef | ast.Module):
             continue
@@ -82,15 +85,9 @@ def _uses(tree: ast.AST) -> Iterator[tuple[str, Use]]:
             if (
                 isinstance(node, ast.Call)
                 and node.args
-                and (isinstance(scope, ast.FunctionDef) or _shallow(node, tree))
+                and (isinstance(scope, ast.FunctionDef) or id(node) not in inside)
             ):
                 yield from _use(node, {name: text for line, name, text in assigned if line <= node.lineno})
-
-
-def _shallow(node: ast.Call, tree: ast.AST) -> bool:
-    """Whether a call stands outside every function, so that no function's walk has seen it."""
-    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
-    return id(node) not in inside
 
 
 def _use(node: ast.Call, known: dict[str, str]) -> Iterator[tuple[str, Use]]:
