@@ -39,6 +39,15 @@ def test_copy_has_the_same_bytes_and_holes(sparse: Path, tmp_path: Path, elsewhe
         target.unlink(missing_ok=True)
 
 
+def test_copy_of_a_script_that_is_published_can_be_run_too(tmp_path: Path) -> None:
+    for name, mode, expected in (("start.sh", 0o755, 0o700), ("image", 0o644, 0o600)):
+        source, target = tmp_path / name, tmp_path / f"copied-{name}"
+        source.write_text("#!/bin/sh\n")
+        source.chmod(mode)
+        copy_sparse(source, target)
+        assert target.stat().st_mode & 0o777 == expected
+
+
 def test_digest_counts_holes_as_zeros(sparse: Path) -> None:
     assert sha256_file(sparse) == hashlib.sha256(sparse.read_bytes()).hexdigest()
 

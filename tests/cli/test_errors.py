@@ -74,6 +74,18 @@ def test_an_error_with_an_origin_shows_the_line(tmp_path: Path) -> None:
     assert lines[3].index("^") == lines[2].index("tiny")
 
 
+def test_what_a_finding_says_is_not_said_again(tmp_path: Path) -> None:
+    origin = Origin(str(tmp_path / "gone.yml"), 5, 3)
+    finding = Finding("unknown-key", "'hostnam' is not a key", origin, "did you mean 'hostname'?")
+    error = TemplateError(
+        "invalid-template", "1 problem", cause=finding.message, hint=finding.hint, origin=origin, findings=(finding,)
+    )
+    assert list(error_lines(error)) == [
+        "error[invalid-template]: 1 problem",
+        f"{origin}: 'hostnam' is not a key [unknown-key] (did you mean 'hostname'?)",
+    ]
+
+
 def test_every_finding_is_one_line_that_an_editor_can_jump_to() -> None:
     finding = Finding("unknown-key", "'nam' is no key", Origin("absent.yml", 2, 3), "did you mean 'name'?")
     assert list(finding_lines(finding)) == ["absent.yml:2:3: 'nam' is no key [unknown-key] (did you mean 'name'?)"]

@@ -359,7 +359,8 @@ def test_bundle_serves_a_host_that_knows_no_mirror_and_no_key(shop: Shop, tmp_pa
     shop.refused("bundle-differs", "build", "--bundle", bundle, shop.template)
     shop.file.unlink()
     shop.archive.template("systemConfig:\n  packages: [web]\n")
-    shop.refused("lock-differs", "build", "--bundle", bundle, shop.template)
+    said = shop.refused("lock-differs", "build", "--bundle", bundle, shop.template)
+    assert f"the bundle {bundle} is to be written again" in said
 
 
 def test_validate_and_plan_take_the_lock_without_asking_the_mirror(shop: Shop) -> None:
@@ -463,6 +464,25 @@ def test_suite_that_no_package_is_from_makes_no_difference(shop: Shop) -> None:
 
     edit(shop, further)
     shop.done("plan", "--locked", shop.template)
+
+
+def test_diff_of_a_request_names_that_one_and_dates_are_those_of_the_lock(shop: Shop, tmp_path: Path) -> None:
+    shop.done("lock", shop.template)
+    before = tmp_path / "before.lock"
+    shutil.copyfile(shop.file, before)
+
+    def change(data: dict[str, Any]) -> None:
+        data["sets"]["image"]["asked"][-1]["packages"].update(other="web")
+        data["repositories"][0].update(date="2026-10-31T12:00:00Z", validUntil="2026-11-07T12:00:00Z")
+
+    edit(shop, change)
+    value = json.loads(shop.run("lock", "diff", "--json", before, shop.file).stdout)
+    changes = {change["field"]: (change["before"], change["after"]) for change in value["others"]}
+    assert changes["asked"] == ("", "template:other=web")
+    assert (changes["date"][1], changes["valid-until"][1]) == ("2026-10-31T12:00:00Z", "2026-11-07T12:00:00Z")
+    assert "image: asked: nothing -> template:other=web" in shop.run("lock", "diff", before, shop.file).stdout
+    compared = json.loads(shop.run("compare", "--json", before, shop.file).stdout)["differences"]
+    assert [(d["a"], d["b"]) for d in compared if d["kind"] == "asked"] == [(None, "template:other=web")]
 
 
 def test_diff_sees_all_that_a_lock_says(shop: Shop, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pwd
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path | 
 
 @pytest.fixture
 def one(settings: Path | None) -> Iterator[Surroundings]:
-    """An ordinary user, with one worker, in a short folder."""
+    """An ordinary user, with one worker, in a short folder, who builds without a network what was fetched with one."""
     workshop = Workshop(Path("/var/tmp") / f"oic-{os.getpid()}")
     workshop.root.mkdir()
     variables = {"LANG": "C.UTF-8", "TZ": "UTC"}
@@ -109,7 +110,7 @@ def test_two_builds_that_differ_in_everything_give_the_same_bits(
     variant.write_text(re.sub(r"(?m)^  hostname: .*", "  hostname: elsewhere", text))
     before = one.build(variant)
     one.carry(templates[0])
-    first = one.build(templates[0], "--locked")
+    first = replace(one, network=False).build(templates[0], "--offline", "--locked")
     other.share(one)
     second = other.build(templates[1], "--offline", "--locked", "--bundle", str(other.bundle))
 

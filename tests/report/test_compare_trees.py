@@ -19,9 +19,11 @@ from os_image_composer.ospackage.lock import (
     PackageSet,
     Transaction,
 )
+from os_image_composer.ospackage.lock_file import read_lock
 from os_image_composer.ospackage.lock_text import dump_lock
 from os_image_composer.report import differences
 from os_image_composer.report.compare import compare
+from os_image_composer.report.lock_diff import diff_locks
 from support.small_images import MIB, empty_file, ext_image
 
 from .conftest import root_files
@@ -145,6 +147,30 @@ def test_locks_differ_by_package_and_field(tmp_path: Path) -> None:
     b.write_text('{"lockVersion": 1}')
     with pytest.raises(MetadataError):
         compare(a, b)
+
+
+def test_locks_whose_transactions_are_in_another_order_differ(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.lock", tmp_path / "b.lock"
+    one = lock(package("one"), package("two"))
+    packages = one.sets["image"]
+    first, second = (Transaction(p.name, (p,)) for p in packages.packages())
+    for file, transactions in ((a, (first, second)), (b, (second, first))):
+        file.write_text(dump_lock(replace(one, sets={"image": replace(packages, transactions=transactions)})))
+    assert found(a, b) == {("lock", "lock", "order")}
+    diff = diff_locks(read_lock(a).lock, read_lock(b).lock)
+    assert (diff.equal, [other.field for other in diff.others]) == (False, ["order"])
+
+
+def test_lock_that_was_edited_and_one_that_is_not_there_are_told_as_that(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.lock", tmp_path / "b.lock"
+    a.write_text(dump_lock(lock(package("one"))))
+    b.write_text(a.read_text().replace("one_1.0.deb", "one_1.1.deb"))
+    with pytest.raises(MetadataError) as edited:
+        compare(a, b)
+    assert edited.value.origin is not None and edited.value.origin.file == str(b) and edited.value.origin.line > 1
+    with pytest.raises(ImageError) as missing:
+        compare(a, tmp_path / "nowhere")
+    assert missing.value.reference == "unreadable-image"
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from support import clock_back
 from support.commands import Told, told
@@ -91,9 +92,7 @@ class Surroundings:
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*self._machine(), *self._command(), *self._flags(), *words],
-            user=self.user.pw_uid,
-            group=self.user.pw_gid,
-            extra_groups=[],
+            **(self._account() if self.network else {}),
             umask=self.umask,
             cwd=self.workshop.root,
             env=self._environment(),
@@ -102,8 +101,14 @@ class Surroundings:
             timeout=1800,
         )
 
+    def _account(self) -> dict[str, Any]:
+        return {"user": self.user.pw_uid, "group": self.user.pw_gid, "extra_groups": []}
+
     def _machine(self) -> list[str]:
-        wire = ["unshare", "--net"] if not self.network else []
+        user, group = self.user.pw_uid, self.user.pw_gid
+        # Only root may take the network away; the account comes after that.
+        account = ["setpriv", f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+        wire = ["unshare", "--net", *account] if not self.network else []
         name = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.host_name] if self.host_name else []
         return [*wire, *name, *(["taskset", "--cpu-list", self.cpus] if self.cpus else [])]
 

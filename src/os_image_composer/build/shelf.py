@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,8 +100,9 @@ def output_full(staged: Path) -> StepError:
 
 
 def copy_sparse(source: Path, target: Path) -> None:
-    """Copy a file, for its owner only, and leave its holes holes."""
+    """Copy a file, for its owner only, who may run it where they might before, and leave its holes holes."""
     with source.open("rb") as reader, target.open("wb") as writer:
-        target.chmod(0o600)
-        writer.truncate(os.fstat(reader.fileno()).st_size)
+        status = os.fstat(reader.fileno())
+        target.chmod(0o600 | status.st_mode & stat.S_IXUSR)
+        writer.truncate(status.st_size)
         copy_data(reader, writer)

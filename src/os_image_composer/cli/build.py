@@ -105,7 +105,7 @@ def _unpacked(bundle: Path, settings: Settings, choice: LockChoice) -> LockChoic
             f"{bundle} was made from another lock than {choice.file}",
             hint="write the bundle again from this lock, or remove the lock",
         )
-    return replace(choice, file=brought, locked=True)
+    return replace(choice, file=brought, locked=True, bundle=bundle)
 
 
 def _tell(published: Published, json_lines: JsonLines | None, quiet: bool) -> None:

@@ -19,18 +19,20 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")
 
 
 def error_lines(error: ComposerError) -> Iterator[str]:
-    """The failure as lines: what, where (with the line of the file and a caret), cause, detail, hint."""
+    """The failure as lines: what, where (with the line of the file and a caret), cause, detail, hint; what one of its
+    findings says is said once."""
     yield f"error[{error.reference}]: {_printable(error.message)}"
-    if error.origin is not None:
+    said = {text for f in error.findings for text in (f.message, f.hint)}
+    if error.origin is not None and error.origin not in [f.origin for f in error.findings]:
         yield f"  --> {error.origin}"
         yield from excerpt(error.origin)
     for finding in error.findings:
         yield from finding_lines(finding)
-    if error.cause:
+    if error.cause and error.cause not in said:
         yield f"  cause: {_printable(error.cause)}"
     for line in error.detail:
         yield f"  | {_printable(line)}"
-    if error.hint:
+    if error.hint and error.hint not in said:
         yield f"  hint: {_printable(error.hint)}"
 
 

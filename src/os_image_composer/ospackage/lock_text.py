@@ -54,6 +54,11 @@ def key_of(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
+def time_text(seconds: int) -> str:
+    """A time, in seconds since the epoch, as a lock has it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime(TIME)
+
+
 def line_of(data: Any, place: str | Sequence[str | int]) -> int:
     """The line, from 1, of a place in `text_of(data)`; that of the nearest place above it where there is none. A place
     is text such as `sets.image.transactions[0].packages[3].sha256`, or its steps where one of them has a dot in it."""
@@ -87,5 +92,5 @@ def _plain(value: Any, name: str = "") -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if name in _TIMES and value is not None:
-        return datetime.fromtimestamp(value, UTC).strftime(TIME)
+        return time_text(value)
     return value

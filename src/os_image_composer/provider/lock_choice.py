@@ -19,11 +19,12 @@ from os_image_composer.provider.lock_fit import Asked, check_signers, difference
 @dataclass(frozen=True)
 class LockChoice:
     """What was asked for. `file` is where a lock of the template would be; with `locked` it must be there and fit;
-    with `refresh` the mirror is asked for newer packages."""
+    with `refresh` the mirror is asked for newer packages. `bundle` is the one that brought the lock, if one did."""
 
     file: Path | None = None
     locked: bool = False
     refresh: bool = False
+    bundle: Path | None = None
 
 
 ANY_LOCK = LockChoice()
@@ -69,7 +70,8 @@ def explicit_lock(spec: ImageSpec, choice: LockChoice, asked: Asked, listener: L
         raise UsageError(
             "lock-differs",
             f"{choice.file} is not a lock for this template as it is now",
-            hint="os-image-composer lock TEMPLATE makes it fit again and keeps the versions that it has",
+            hint="os-image-composer lock TEMPLATE makes it fit again and keeps the versions that it has"
+            + (f"; the bundle {choice.bundle} is to be written again then" if choice.bundle else ""),
             findings=found,
         )
     for finding in found:

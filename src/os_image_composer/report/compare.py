@@ -8,7 +8,7 @@ from os_image_composer.errors import ImageError, MetadataError, UsageError
 from os_image_composer.formats.filesystem import FileSystem
 from os_image_composer.formats.folder import Folder
 from os_image_composer.ospackage.lock import Lock
-from os_image_composer.ospackage.lock_file import MAX_LOCK, parse_lock
+from os_image_composer.ospackage.lock_file import MAX_LOCK, read_lock
 from os_image_composer.report.compare_boot import explain_program
 from os_image_composer.report.compare_files import FilesToCompare, compare_files
 from os_image_composer.report.compare_image import compare_images
@@ -26,6 +26,8 @@ def compare(a: Path, b: Path) -> Comparison:
     of them cannot be read, and OSError."""
     kinds = _kind(a), _kind(b)
     if kinds[0] != kinds[1]:
+        for missing in (path for path in (a, b) if not path.exists()):
+            raise ImageError("unreadable-image", f"{missing} cannot be read", cause="there is no such file")
         raise UsageError("unlike", f"{a} is {_ARTICLE[kinds[0]]}, {b} is {_ARTICLE[kinds[1]]}")
     found = Differences()
     if kinds[0] == TREE:
@@ -57,7 +59,7 @@ def _kind(path: Path) -> str:
 def _lock(path: Path) -> Lock:
     if path.stat().st_size > MAX_LOCK:
         raise MetadataError("bad-lock", f"{path} cannot be used", cause=f"it is longer than {MAX_LOCK} bytes")
-    return parse_lock(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    return read_lock(path).lock
 
 
 def _compare_trees(a: FileSystem, b: FileSystem, found: Differences) -> None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository, PackageSet
+from os_image_composer.ospackage.lock_text import time_text
 from os_image_composer.report.differences import Area, Differences
+
+# What is told of locks that say the same in another order: which transaction comes first decides what is installed.
+ORDER = ("order", "that of the first", "another")
 
 
 def compare_locks(a: Lock, b: Lock, found: Differences) -> None:
@@ -23,6 +27,8 @@ def compare_locks(a: Lock, b: Lock, found: Differences) -> None:
         ours, theirs = _packages(a, name), _packages(b, name)
         for package in sorted(ours.keys() | theirs.keys()):
             _compare_packages(f"{name}: {package}", ours.get(package), theirs.get(package), found)
+    if a != b and not found.count:
+        found.add(Area.LOCK, "lock", *ORDER)
 
 
 def _packages(lock: Lock, name: str) -> dict[str, tuple[str, LockedPackage]]:
@@ -49,25 +55,38 @@ def lock_fields(a: Lock, b: Lock) -> Iterator[tuple[str, object, object]]:
 def set_fields(a: Lock, b: Lock, name: str) -> Iterator[tuple[str, object, object]]:
     """What two locks say of why the packages of a set are there."""
     one, other = (lock.sets.get(name, PackageSet(())) for lock in (a, b))
-    yield "asked", _asked(one), _asked(other)
+    yield from _asked(one, other)
     yield "roots", " ".join(one.roots), " ".join(other.roots)
     yield "weak-dependencies", one.weak_dependencies, other.weak_dependencies
 
 
-def _asked(packages: PackageSet) -> str:
-    return " ".join(f"{g.label}:{text}={met}" for g in packages.asked for text, met in sorted(g.packages.items()))
+def _asked(a: PackageSet, b: PackageSet) -> Iterator[tuple[str, object, object]]:
+    """The requests that differ, each as `template:text=package`; all of them where only their order does."""
+    ours, theirs = _requests(a), _requests(b)
+    for key in sorted(ours.keys() | theirs.keys()):
+        yield "asked", ours.get(key), theirs.get(key)
+    if ours == theirs and a.asked != b.asked:
+        yield "asked", " ".join(ours.values()), " ".join(theirs.values())
+
+
+def _requests(packages: PackageSet) -> dict[tuple[str, str], str]:
+    return {(g.label, text): f"{g.label}:{text}={met}" for g in packages.asked for text, met in g.packages.items()}
 
 
 def repository_fields(a: LockedRepository, b: LockedRepository) -> Iterator[tuple[str, object, object]]:
     yield "url", a.url, b.url
     yield "suite", a.suite, b.suite
-    yield "date", a.date, b.date
-    yield "valid-until", a.valid_until, b.valid_until
+    yield "date", time_text(a.date), time_text(b.date)
+    yield "valid-until", _time(a.valid_until), _time(b.valid_until)
     yield "metadata", a.metadata_sha256, b.metadata_sha256
     yield "signers", " ".join(a.signers), " ".join(b.signers)
     yield "family", a.family, b.family
     yield "components", " ".join(a.components), " ".join(b.components)
     yield "priority", a.priority, b.priority
+
+
+def _time(seconds: int | None) -> str | None:
+    return None if seconds is None else time_text(seconds)
 
 
 def _package_fields(a: tuple[str, LockedPackage], b: tuple[str, LockedPackage]) -> Iterator[tuple[str, object, object]]:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from os_image_composer.ospackage.family import families, family_for
 from os_image_composer.ospackage.lock import Lock, LockedPackage, LockedRepository
-from os_image_composer.report.compare_lock import lock_fields, repository_fields, set_fields
+from os_image_composer.report.compare_lock import ORDER, lock_fields, repository_fields, set_fields
 
 
 class Kind(StrEnum):
@@ -40,7 +40,8 @@ class PackageChange:
 
 @dataclass(frozen=True)
 class OtherChange:
-    """Something else that a lock says, as text: `what` is the lock itself or one of its repositories."""
+    """Something else that a lock says, as text, which is empty where it says nothing: `what` is the lock itself, one of
+    its sets or one of its repositories."""
 
     what: str
     field: str
@@ -70,7 +71,10 @@ def diff_locks(a: Lock, b: Lock) -> LockDiff:
             change = _change(name, before.get(key), after.get(key), {r.name: r for r in b.repositories})
             if change is not None:
                 packages.append(change)
-    return LockDiff(tuple(packages), tuple(_others(a, b)), a == b)
+    others = tuple(_others(a, b))
+    if a != b and not packages and not others:
+        others = (OtherChange("lock", *ORDER),)
+    return LockDiff(tuple(packages), others, a == b)
 
 
 def _packages(lock: Lock, name: str) -> dict[tuple[str, str], LockedPackage]:
@@ -119,11 +123,11 @@ def _is_newer(after: LockedPackage, before: LockedPackage, repositories: Mapping
 def _others(a: Lock, b: Lock) -> Iterator[OtherChange]:
     for field, before, after in lock_fields(a, b):
         if before != after:
-            yield OtherChange("lock", field, str(before), str(after))
+            yield OtherChange("lock", field, _text(before), _text(after))
     for name in sorted(a.sets.keys() | b.sets.keys()):
         for field, before, after in set_fields(a, b, name):
             if before != after:
-                yield OtherChange(name, field, str(before), str(after))
+                yield OtherChange(name, field, _text(before), _text(after))
     ours, theirs = {r.name: r for r in a.repositories}, {r.name: r for r in b.repositories}
     for name in sorted(ours.keys() | theirs.keys()):
         one, other = ours.get(name), theirs.get(name)
@@ -132,7 +136,11 @@ def _others(a: Lock, b: Lock) -> Iterator[OtherChange]:
             continue
         for field, before, after in repository_fields(one, other):
             if before != after:
-                yield OtherChange(f"repository {name}", field, str(before), str(after))
+                yield OtherChange(f"repository {name}", field, _text(before), _text(after))
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _who(repository: LockedRepository | None) -> str:

@@ -20,7 +20,7 @@ def text_lines(diff: LockDiff) -> Iterator[str]:
         for change in changes:
             yield printable(f"  {change.kind:<10}  {change.name:<{width}}  {_versions(change)}")
     for other in diff.others:
-        yield printable(f"{other.what}: {other.field}: {other.before} -> {other.after}")
+        yield printable(f"{other.what}: {other.field}: {other.before or 'nothing'} -> {other.after or 'nothing'}")
 
 
 def markdown_lines(diff: LockDiff) -> Iterator[str]:
