@@ -10,6 +10,7 @@ from os_image_composer.boot.firmware import Firmware
 from os_image_composer.boot.machine import FirmwareKind, Machine
 from os_image_composer.boot.qemu import qemu_argv
 from os_image_composer.boot.starting import firmware_kind
+from support.virtual_disks import filled
 
 SHIPPED = b"\xeb\x63\x90" + bytes(507) + b"\x55\xaa"
 
@@ -36,3 +37,11 @@ def test_a_bios_gets_no_flash_and_speaks_on_the_serial_port() -> None:
     assert "q35,graphics=off" in argv
     uefi = qemu_argv("qemu", Path("/a.raw"), Machine(), Firmware(Path("/c.fd"), Path("/v.fd")), Path("/vars.fd"))
     assert "q35" in uefi
+
+
+@pytest.mark.parametrize("form", ["qcow2", "vmdk", "vdi", "vhd", "vhdx"])
+def test_a_format_of_a_hypervisor_is_started_by_uefi(form: str, tmp_path: Path) -> None:
+    """Its first bytes are no boot sector."""
+    image = tmp_path / "disk"
+    image.write_bytes(filled(form))
+    assert firmware_kind(image) is FirmwareKind.UEFI

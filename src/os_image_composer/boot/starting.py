@@ -7,6 +7,7 @@ from pathlib import Path
 from os_image_composer.boot.machine import FirmwareKind
 from os_image_composer.formats.filesystem import NodeKind
 from os_image_composer.formats.partition_table import read_partition_table
+from os_image_composer.formats.virtual_disk import recognise
 from os_image_composer.formats.volumes import open_filesystem
 from os_image_composer.formats.window import FileSource, FormatError, Window
 
@@ -17,12 +18,12 @@ _ESP = ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "0XEF")
 
 
 def firmware_kind(image: Path) -> FirmwareKind:
-    """UEFI where an EFI system partition has a program for it, or where nothing tells; a BIOS where only the boot
-    sector has one."""
+    """UEFI where an EFI system partition has a program for it, or where nothing tells, as of a format of a hypervisor
+    that is not looked into; a BIOS where only the boot sector has one."""
     with FileSource(image) as source:
         disk = Window.over(source)
         try:
-            if _has_efi_program(disk):
+            if _has_efi_program(disk) or recognise(disk):
                 return FirmwareKind.UEFI
         except (FormatError, OSError):
             return FirmwareKind.UEFI
