@@ -150,7 +150,8 @@ def test_xorriso_reads_back_every_file_and_the_filesystems_on_the_medium_are_cle
         said = run(
             "xorriso", "-osirrox", "on", "-indev", "/run/iso", "-report_el_torito", "plain", "-extract", "/", "/out"
         )
-        digests = dict(reversed(line.split(" ", 1)) for line in run("python3", "-c", DIGESTS).splitlines())
+        lines = [line.split(" ", 1) for line in run("python3", "-c", DIGESTS).splitlines()]
+        digests = {name: digest for digest, name in lines}
         assert "Compression zstd" in run("unsquashfs", "-stat", "/run/root/root.squashfs")
     finally:
         sandbox.remove([layer])
