@@ -19,8 +19,9 @@ from os_image_composer.formats.filesystem import PosixFileSystem, walk
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.volumes import open_filesystem
 from os_image_composer.formats.window import FileSource, Window
-from os_image_composer.image.label_files import erofs_file_contexts, squashfs_attributes
+from os_image_composer.image.disk_job import DISK
 from os_image_composer.image.selinux import Labels
+from os_image_composer.image.squashfs import sqfstar
 from os_image_composer.report.inspect import inspect_image
 from os_image_composer.report.selinux import SelinuxState
 from support.commands import told
@@ -225,22 +226,18 @@ for folder, folders, files in os.walk(sys.argv[1].encode()):
 
 @pytest.mark.matrix
 @pytest.mark.parametrize(
-    ("rules", "write", "read"),
+    ("write", "read"),
     [
+        (lambda _: ("mkfs.erofs", "--tar=f", DISK, "/run/archive"), ("fsck.erofs", "--extract=/tmp/out", "--xattrs")),
         (
-            erofs_file_contexts,
-            ("mkfs.erofs", "--file-contexts=/run/rules", "/run/image", "/mnt"),
-            ("fsck.erofs", "--extract=/tmp/out", "--xattrs", "/run/image"),
-        ),
-        (
-            squashfs_attributes,
-            ("mksquashfs", "/mnt", "/run/image", "-noappend", "-quiet", "-no-progress", "-pf", "/run/rules"),
-            ("unsquashfs", "-quiet", "-no-progress", "-d", "/tmp/out", "/run/image"),
+            lambda labels: sqfstar(0, ("zstd",), labels.tree),
+            ("unsquashfs", "-quiet", "-no-progress", "-d", "/tmp/out"),
         ),
     ],
+    ids=["erofs", "squashfs"],
 )
-def test_other_writers_take_the_same_labels(
-    debian13: Built, tmp_path: Path, rules: Callable[[Labels], bytes], write: tuple[str, ...], read: tuple[str, ...]
+def test_writers_of_a_read_only_root_take_labels_from_the_stream_that_they_read(
+    debian13: Built, tmp_path: Path, write: Callable[[Labels], tuple[str, ...]], read: tuple[str, ...]
 ) -> None:
     sandbox, layer, image = debian13.workshop.bare_sandbox(), tmp_path / "layer", tmp_path / "image"
     sandbox.new_layer(layer)
@@ -252,12 +249,12 @@ def test_other_writers_take_the_same_labels(
     entries = sandbox.listing(tree)
     number = {entry.first: f"u:r:t{i}_t:s0".encode() for i, entry in enumerate(entries)}
     labels = Labels(tuple(Xattr(e.path, "security.selinux", number[e.first] + b"\0") for e in entries))
-    (tmp_path / "rules").write_bytes(rules(labels))
+    sandbox.archive(tree, 0, tmp_path / "archive", labels.tree)
     sandbox.new_file(image, 0)
-    mounts = (Bind(image, "/run/image", read_only=False), Bind(tmp_path / "rules", "/run/rules"))
-    done = sandbox.run(Job(debian13.root, write, (*mounts, MountedTree(tree, "/mnt"))))
+    mounts = (Bind(image, DISK, read_only=False), Bind(tmp_path / "archive", "/run/archive"))
+    done = sandbox.run(Job(debian13.root, write(labels), mounts))
     assert done.status == 0, done.output
-    script = f"{shlex.join(read)} >&2 && exec python3 -c {shlex.quote(SAY)} /tmp/out"
+    script = f"{shlex.join((*read, DISK))} >&2 && exec python3 -c {shlex.quote(SAY)} /tmp/out"
     lines: list[str] = []
     done = sandbox.run(Job(debian13.root, ("sh", "-c", script), mounts), lines.append)
     assert done.status == 0, lines

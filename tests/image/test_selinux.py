@@ -16,7 +16,6 @@ from os_image_composer.chroot.services import Packages, Services
 from os_image_composer.chroot.tree import Xattr
 from os_image_composer.errors import StepError
 from os_image_composer.image.kernel import KernelChoice
-from os_image_composer.image.label_files import erofs_file_contexts, squashfs_attributes
 from os_image_composer.image.selinux import ComputeLabels, Labels, Selinux, config_text, set_selinux
 
 MakeLayer = Callable[..., Path]
@@ -169,29 +168,3 @@ def test_kernel_without_selinux_fails_the_build(sandbox: Sandbox, layer: MakeLay
     with pytest.raises(StepError) as caught:
         computed(sandbox, place, (layer("lower", files),))
     assert (caught.value.reference, caught.value.key) == ("kernel-without-selinux", "systemConfig.selinux")
-
-
-LABELS = Labels(
-    (
-        Xattr("", "security.selinux", b"u:r:root_t:s0\0"),
-        Xattr("a b", "security.selinux", b"u:r:one_t:s0:c1.c3\0"),
-        Xattr('x/"q\\.[1]+', "security.selinux", b"u:r:two_t:s0\0"),
-        Xattr("\udcc3(", "security.selinux", b"u:r:three_t:s0\0"),
-    ),
-    (Xattr("lost+found", "security.selinux", b"u:r:lost_t:s0\0"),),
-)
-
-
-def test_rules_for_mkfs_erofs_name_each_path_and_nothing_else() -> None:
-    assert erofs_file_contexts(LABELS) == (
-        b'/\tu:r:root_t:s0\n/a.b\tu:r:one_t:s0:c1.c3\n/x/"q\\\\\\.\\[1\\]\\+\tu:r:two_t:s0\n/.\\(\tu:r:three_t:s0\n'
-    )
-
-
-def test_definitions_for_mksquashfs_quote_names_and_leave_out_the_last_byte() -> None:
-    assert squashfs_attributes(LABELS) == (
-        b'"/" x security.selinux=u:r:root_t:s0\n'
-        b'"a b" x security.selinux=u:r:one_t:s0:c1.c3\n'
-        b'"x/\\"q\\\\.[1]+" x security.selinux=u:r:two_t:s0\n'
-        b'"\xc3(" x security.selinux=u:r:three_t:s0\n'
-    )

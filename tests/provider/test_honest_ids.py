@@ -886,7 +886,6 @@ def test_no_module_that_a_step_runs_is_without_a_watch() -> None:
     assert {str(path.relative_to(PACKAGE)) for path in modules - watched} == {
         *("chroot/doctor_store.py", "chroot/self_test.py"),
         *("chroot/install_deb.py", "chroot/install_rpm.py", "image/room.py", "image/state.py", "image/unpack_disk.py"),
-        "image/label_files.py",  # for writers of other root filesystems
     }
 
 
