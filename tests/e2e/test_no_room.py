@@ -100,17 +100,21 @@ def full_twice(
     return done
 
 
-def test_output_folder_that_is_full(built: Workshop, tmp_path: Path) -> None:
+@pytest.mark.parametrize("made", [True, False], ids=["made", "copied"])
+def test_output_folder_that_is_full(built: Workshop, tmp_path: Path, made: bool) -> None:
     out = tmp_path / "out"
     out.mkdir()
     script = f'"$@"; status=$?; ls -A {out} >&2; exit $status'
     template = ("--output", str(out))
-    image = built.image()
-    moved = image.rename(image.with_suffix(".away"))  # or it would be copied instead of made
+    # An image that is published anywhere is copied.
+    known = [built.image(), built.cache / "published.json"] if made else []
+    moved = [(file, file.rename(file.with_suffix(".away"))) for file in known]
     try:
         done = run(built, [tmpfs(out, 100)], script, *template)
     finally:
-        moved.rename(image)
+        for file, away in moved:
+            away.rename(file)
+    assert ('"step-started"' in done.stdout) is made
     assert done.returncode == 1
     assert "error[output-full]" in done.stderr and "--output" in done.stderr
     assert ".raw" not in done.stderr.splitlines()[-1]

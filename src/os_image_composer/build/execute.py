@@ -11,7 +11,6 @@ import contextlib
 import errno
 import functools
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -25,13 +24,12 @@ from os_image_composer.build.events import Event, Listener, Note, Output, StepFi
 from os_image_composer.build.explain import explain
 from os_image_composer.build.inventory import note_use
 from os_image_composer.build.plan import Plan, PlannedStep
-from os_image_composer.build.shelf import Shelf, output_full
+from os_image_composer.build.shelf import Shelf, is_full, output_full
 from os_image_composer.build.step import Kind, Result, S, Step, Work, content_key, is_of
 from os_image_composer.build.store import Store
 from os_image_composer.errors import ComposerError, StepError
 
 _OWN_WORDS = ("cache-full", "output-full")
-_LITTLE = 8 << 20  # bytes: a filesystem with less is full for whoever writes more than a line
 
 
 class _DamagedInputError(Exception):
@@ -290,7 +288,7 @@ class Execution(Generic[S]):
                     error.detail = (*error.detail, f"the whole output: {log}")
                 raise
             except OSError as error:
-                if kind is Kind.ARTIFACT and error.errno == errno.ENOSPC and _is_full(output.parent):
+                if kind is Kind.ARTIFACT and error.errno == errno.ENOSPC and is_full(output.parent):
                     raise output_full(output) from error
                 raise StepError(
                     "step-failed",
@@ -319,7 +317,7 @@ class Execution(Generic[S]):
             return
         full = os.strerror(errno.ENOSPC)  # as programs say it: they run in the C locale
         said = full in (error.cause or "") or full in log.read_text("utf-8", "replace")
-        if said or _is_full(self.store.root):
+        if said or is_full(self.store.root):
             error.hint = f"no space is left in {self.store.root}: free some, or set cache_dir to a larger filesystem"
 
     # -- telling ---------------------------------------------------------------------------------------------
@@ -380,7 +378,3 @@ def forecast(plan: Plan, store: Store, shelf: Shelf) -> tuple[Forecast, ...]:
             sure = len(whole) == len(inputs)
             verdicts.append(Forecast(planned.name, planned.id, "runs" if sure else "maybe", reasons[planned.name]))
     return tuple(verdicts)
-
-
-def _is_full(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < _LITTLE

@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.flock import locked
 from os_image_composer.build.sparse import copy_data
 from os_image_composer.errors import StepError
+
+_LITTLE = 8 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,11 @@ class Shelf:
 
 def _times(status: os.stat_result) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_ctime_ns
+
+
+def is_full(folder: Path) -> bool:
+    """Whether there is no room for more than some lines."""
+    return shutil.disk_usage(folder).free < _LITTLE
 
 
 def output_full(staged: Path) -> StepError:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from os_image_composer.build.canonical import sha256_text
 from os_image_composer.build.events import Listener, Note
+from os_image_composer.build.shelf import is_full, output_full
 from os_image_composer.errors import StoreError
 
 
@@ -57,7 +58,12 @@ def staging(output: Path, locks: Path, listener: Listener) -> Iterator[Path]:
             held = contextlib.ExitStack()
             held.callback(shutil.rmtree, folder, ignore_errors=True)
             with held:
-                yield folder
+                try:
+                    yield folder
+                except OSError as error:
+                    if error.errno != errno.ENOSPC or not is_full(folder):
+                        raise
+                    raise output_full(folder / "image") from error
     except (FileExistsError, NotADirectoryError, PermissionError) as error:
         if error.filename is None or not str(error.filename).startswith(str(output)):
             raise
