@@ -121,6 +121,7 @@ def test_ipxe_starts_the_image_over_the_network(
     assert b"iPXE" in said
 
 
+@pytest.mark.matrix
 def test_same_lock_same_bits(workshop: Workshop, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """The second build starts from an empty store."""
     (tmp_path / "one").mkdir()

@@ -203,6 +203,7 @@ def flip(file: Path, offset: int) -> None:
         stream.write(bytes([byte ^ 0x40]))
 
 
+@pytest.mark.matrix
 def test_same_lock_same_bits(workshop: Workshop, build: Build, tmp_path: Path) -> None:
     """The second build starts from an empty store."""
     image = build("debian13")
