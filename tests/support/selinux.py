@@ -112,7 +112,8 @@ def _write(folder: Path, target: Selinux, name: str, system: str, files: str) ->
     template.write_text(
         'image: {name: selinux, version: "1.0"}\n'
         f"target: {{os: {target.os}, dist: {target.dist}, arch: x86_64, imageType: raw}}\n"
-        f"{_DISK}systemConfig:\n  name: {name}\n  packages: [{', '.join(target.packages)}]\n{system}"
+        f"{_DISK}systemConfig:\n  name: {name}\n  packages: [{', '.join(target.packages)}]\n"
+        f"  immutability: {{enabled: false}}\n{system}"
         "  services: {enable: [report]}\n"
         "  additionalFiles:\n"
         "    - {local: report.sh, final: /usr/local/sbin/report, mode: '0755'}\n"
