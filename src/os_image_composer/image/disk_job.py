@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from os_image_composer.build.shelf import output_full
+from os_image_composer.build.shelf import is_full, output_full
 from os_image_composer.build.step import Work
 from os_image_composer.chroot.job import Bind, Job, Mount, Tree
 from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
 
 DISK = "/run/disk"  # where the programs see the file
-
-_LITTLE = 4 * 1024 * 1024
 
 
 class DiskJob:
@@ -36,7 +33,7 @@ class DiskJob:
         disk = Bind(self.image, DISK, read_only=False)
         job = Job(self.tools, argv, (disk, *mounts), env=self.env, stdin=stdin)
         done = self.work.services.sandbox.run(job, hear)
-        if done.status and self.published and shutil.disk_usage(self.image.parent).free < _LITTLE:
+        if done.status and self.published and is_full(self.image.parent):
             raise output_full(self.image)
         if done.status:
             raise StepError(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from os_image_composer.build.shelf import output_full
+from os_image_composer.build.shelf import is_full, output_full
 from os_image_composer.build.step import Work
 from os_image_composer.chroot.job import Bind, Job, Mount, Tree
 from os_image_composer.chroot.services import Services
@@ -15,8 +14,6 @@ SOURCE = "/run/source"  # where the program sees the file that it reads
 OUTPUT = "/run/output"  # and the one that it writes
 #: Runs the rest of the arguments with what they print in the output file, for programs that only print.
 INTO_OUTPUT = ("sh", "-c", f'exec "$@" > {OUTPUT}', "sh")
-
-_LITTLE = 4 * 1024 * 1024
 
 
 def pack(
@@ -32,7 +29,7 @@ def pack(
     else:
         with sandbox.lent(source):
             done = sandbox.run(Job(Tree(work.all("tools")), argv, (Bind(source, SOURCE), target, *mounts)))
-    if done.status and shutil.disk_usage(work.output.parent).free < _LITTLE:
+    if done.status and is_full(work.output.parent):
         raise output_full(work.output)
     if done.status:
         program = argv[len(INTO_OUTPUT)] if argv[: len(INTO_OUTPUT)] == INTO_OUTPUT else argv[0]
