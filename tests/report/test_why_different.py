@@ -45,6 +45,7 @@ def test_nanoseconds_are_a_part_of_the_time_or_random() -> None:
         (f"id={uuid.uuid4()}\n".encode(), f"id={uuid.uuid4()}\n".encode()),
         (f"key {os.urandom(16).hex()}\n".encode(), f"key {os.urandom(16).hex()}\n".encode()),
     ],
+    ids=["bytes", "a block", "uuid", "digits"],
 )
 def test_random_values_are_recognised(a: bytes, b: bytes) -> None:
     assert "look random" in likely_reason(a, b, ONE, OTHER)
