@@ -82,6 +82,7 @@ def test_an_unknown_key_like_no_other_gets_no_suggestion(marked: Marked) -> None
         SYSTEM + "  ▸fde: {enabled: true, passphraseFile: x}\n",
         SYSTEM + "  kernel: {▸name: linux}\n",
         SYSTEM + "  packages: [jq, ▸'lib*']\n",
+        SYSTEM + "  packages: [jq, ▸'lib[ab]']\n",
         HEAD.replace("imageType: ", "imageType: ▸").replace("raw", "wsl2"),
     ],
 )
@@ -112,7 +113,7 @@ def test_a_value_that_asks_for_nothing_is_no_finding(write: Write, data: Path, t
     [
         *("htop", "libstdc++6", "htop=3.2.2-2~rc1", "htop/bookworm-backports", "htop:amd64"),
         *("htop-3.2.2-1.azl3", "htop-1:3.2.2-1.azl3.x86_64", "lib-1.0^git20240101-2", "glibc.i686", "_name"),
-        *("perl(Getopt::Long)", "libc.so.6()(64bit)", "/usr/bin/g++", "/usr/lib/x.so.1"),
+        *("perl(Getopt::Long)", "libc.so.6()(64bit)", "/usr/bin/g++", "/usr/bin/[", "/usr/lib/x.so.1"),
     ],
 )
 def test_every_form_in_which_a_package_family_names_packages_is_taken(write: Write, data: Path, name: str) -> None:

@@ -35,7 +35,8 @@ Rule = Callable[[str], str]
 
 HOSTNAME_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 HOSTNAME_LENGTH = 64  # HOST_NAME_MAX of Linux; RFC 1123 §2.1 allows 255
-GLOB = re.compile(r"[*?\[\]]")
+# A bracket alone is the name of a program (POSIX, test).
+GLOB = re.compile(r"[*?]|\[[^/]+\]")
 # What each package family makes of it is the family's own: names, versions, architectures, what is provided, files.
 PACKAGE = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9+_.:~^()*?\[\]-]*(=[A-Za-z0-9.+:~^-]+|/[A-Za-z0-9][A-Za-z0-9.-]*)?"

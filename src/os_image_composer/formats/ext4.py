@@ -8,33 +8,20 @@ entries. Offsets and sizes are bytes. A journal that was not replayed is named a
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from uuid import UUID
 
-from os_image_composer.formats.filesystem import MAX_ENTRIES, Entry, Node, NodeKind, Volume, special
+from os_image_composer.formats.ext4_space import free_runs
+from os_image_composer.formats.ext4_super import read_super_block
+from os_image_composer.formats.filesystem import MAX_ENTRIES, Entry, Node, NodeKind, special
 from os_image_composer.formats.window import FormatError, Run, RunsSource, Window
 
 ROOT = 2
-_MAGIC = 0xEF53
 _MAX_LINKS = 40  # symlinks on the way to one file, as the kernel allows (path_resolution(7))
 _MAX_RUNS = 1 << 18
 _MAX_SYMLINK = 4096
 _MAX_FILE = 1 << 44
 _UNWRITTEN = 1 << 15  # an extent longer than this has no data yet
-
-_COMPAT = {0x4: "has_journal", 0x8: "ext_attr", 0x10: "resize_inode", 0x20: "dir_index", 0x200: "sparse_super2"}
-_COMPAT |= {0x400: "fast_commit", 0x800: "stable_inodes", 0x1000: "orphan_file"}
-_INCOMPAT = {0x2: "filetype", 0x4: "needs_recovery", 0x10: "meta_bg", 0x40: "extent", 0x80: "64bit", 0x100: "mmp"}
-_INCOMPAT |= {0x200: "flex_bg", 0x400: "ea_inode", 0x2000: "metadata_csum_seed", 0x4000: "large_dir"}
-_INCOMPAT |= {0x8000: "inline_data", 0x10000: "encrypt", 0x20000: "casefold"}
-_RO_COMPAT = {0x1: "sparse_super", 0x2: "large_file", 0x8: "huge_file", 0x10: "uninit_bg", 0x20: "dir_nlink"}
-_RO_COMPAT |= {0x40: "extra_isize", 0x100: "quota", 0x200: "bigalloc", 0x400: "metadata_csum", 0x1000: "read-only"}
-_RO_COMPAT |= {0x2000: "project", 0x4000: "shared_blocks", 0x8000: "verity", 0x10000: "orphan_present"}
-_META_BG, _64BIT = 0x10, 0x80
-_BLOCK_UNINIT = 0x2
-_BEYOND_EXT3 = 0x40 | 0x80 | 0x200 | 0x400 | 0x2000 | 0x4000 | 0x8000
-_RO_BEYOND_EXT3 = 0x8 | 0x10 | 0x20 | 0x40 | 0x200 | 0x400
 
 _EXTENTS_FLAG, _INLINE_FLAG, _ENCRYPTED_FLAG = 0x80000, 0x10000000, 0x800
 # Secure deletion, undelete, compressed, synchronous, immutable, append-only, no dump, no atime; encrypted; journalled,
@@ -52,21 +39,6 @@ _XATTR_PREFIXES = {
     7: "system.",
     8: "system.richacl",
 }
-
-
-@dataclass(frozen=True)
-class _Super:
-    inodes: int
-    blocks: int
-    free_blocks: int
-    first_block: int
-    block_size: int
-    blocks_per_group: int
-    inodes_per_group: int
-    inode_size: int
-    descriptor_size: int
-    incompat: int
-    volume: Volume
 
 
 @dataclass(frozen=True)
@@ -89,7 +61,7 @@ class Ext4:
 
     def __init__(self, window: Window) -> None:
         self._window = window
-        self._super = _super(window)
+        self._super = read_super_block(window)
         self.volume = self._super.volume
         self._nodes: dict[int, _Inode] = {}
 
@@ -133,44 +105,9 @@ class Ext4:
         found["mounts"] = str(struct.unpack_from("<H", data, 52)[0])
         return found | {"hash-seed": data[236:252].hex(), "inodes": str(self._super.inodes)}
 
-    # -- space -----------------------------------------------------------------------------------------------
-
     def free(self) -> Iterator[tuple[int, int]]:
         """Offset and size of what neither a file nor the filesystem itself uses, in order. Raises FormatError."""
-        s = self._super
-        if "bigalloc" in s.volume.features:
-            raise FormatError("a bitmap of clusters is not read here")
-        if s.blocks_per_group > 8 * s.block_size:
-            raise FormatError("an ext4 block group is larger than its bitmap")
-        groups = -(-(s.blocks - s.first_block) // s.blocks_per_group)
-        descriptors = self._window.read((s.first_block + 1) * s.block_size, groups * s.descriptor_size)
-        # The super block, and behind it the descriptors with the room that is kept for more of them.
-        reserved = struct.unpack("<H", self._window.read(1024 + 206, 2))[0]
-        head = 1 + -(-groups * s.descriptor_size // s.block_size) + reserved
-        own = self._own_blocks(descriptors, groups)
-        for group in range(groups):
-            first = s.first_block + group * s.blocks_per_group
-            end = min(first + s.blocks_per_group, s.blocks)
-            descriptor = descriptors[group * s.descriptor_size :][: s.descriptor_size]
-            if struct.unpack_from("<H", descriptor, 18)[0] & _BLOCK_UNINIT:
-                runs = _without((min(first + head, end), end), own)
-            else:
-                bitmap = self._block(_number(descriptor, 0))
-                runs = ((first + at, first + to) for at, to in _clear_bits(bitmap, end - first))
-            for at, to in runs:
-                yield at * s.block_size, (to - at) * s.block_size
-
-    def _own_blocks(self, descriptors: bytes, groups: int) -> list[tuple[int, int]]:
-        """First block and end of each group's bitmaps and inode table, in order."""
-        s = self._super
-        table = -(-s.inodes_per_group * s.inode_size // s.block_size)
-        own = []
-        for group in range(groups):
-            descriptor = descriptors[group * s.descriptor_size :][: s.descriptor_size]
-            for field, size in ((0, 1), (4, 1), (8, table)):
-                number = _number(descriptor, field)
-                own.append((number, number + size))
-        return sorted(own)
+        return free_runs(self._window, self._super)
 
     # -- names -----------------------------------------------------------------------------------------------
 
@@ -417,99 +354,3 @@ def _device(block: bytes) -> tuple[int, int]:
     if old:
         return old >> 8 & 0xFF, old & 0xFF
     return (new & 0xFFF00) >> 8, (new & 0xFF) | (new >> 12 & 0xFFF00)
-
-
-def _number(descriptor: bytes, field: int) -> int:
-    """A block's number in a group descriptor, whose upper half stands 32 bytes later where there is room."""
-    (low,) = struct.unpack_from("<I", descriptor, field)
-    high = struct.unpack_from("<I", descriptor, field + 32)[0] if len(descriptor) >= 64 else 0
-    return int(low | high << 32)
-
-
-def _clear_bits(bitmap: bytes, count: int) -> Iterator[tuple[int, int]]:
-    """First and end of each run of zeros among the first `count` bits, the lowest of each byte first."""
-    start: int | None = None
-    for at in range(0, count, 8):
-        byte = bitmap[at // 8]
-        if byte == (0xFF if start is None else 0):
-            continue
-        for bit in range(at, min(at + 8, count)):
-            used = byte >> bit % 8 & 1
-            if used and start is not None:
-                yield start, bit
-                start = None
-            elif not used and start is None:
-                start = bit
-    if start is not None:
-        yield start, count
-
-
-def _without(run: tuple[int, int], taken: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The parts of `run` that none of `taken`, which are in order, covers."""
-    at, end = run
-    for first, to in taken:
-        if to <= at or first >= end:
-            continue
-        if first > at:
-            yield at, first
-        at = max(at, to)
-    if at < end:
-        yield at, end
-
-
-def _super(window: Window) -> _Super:
-    data = window.read(1024, 1024)
-    if struct.unpack_from("<H", data, 56)[0] != _MAGIC:
-        raise FormatError("this is no ext4 super block")
-    inodes, blocks_low, _, free_low, _, first_block, log_size = struct.unpack_from("<7I", data)
-    blocks_per_group, _, inodes_per_group = struct.unpack_from("<3I", data, 32)
-    (revision,) = struct.unpack_from("<I", data, 76)
-    inode_size = struct.unpack_from("<H", data, 88)[0] if revision else 128
-    compat, incompat, ro_compat = struct.unpack_from("<3I", data, 92)
-    if log_size > 6:
-        raise FormatError(f"an ext4 block cannot have 2^{10 + log_size} bytes")
-    block_size = 1024 << log_size
-    unknown = incompat & ~sum(_INCOMPAT)
-    if unknown or incompat & _META_BG:
-        raise FormatError(f"an ext4 feature that is not read here: {'meta_bg' if not unknown else hex(unknown)}")
-    wide = bool(incompat & _64BIT)
-    blocks = blocks_low | (struct.unpack_from("<I", data, 336)[0] << 32 if wide else 0)
-    free = free_low | (struct.unpack_from("<I", data, 344)[0] << 32 if wide else 0)
-    descriptor_size = struct.unpack_from("<H", data, 254)[0] if wide else 32
-    if (
-        inode_size not in (128, 256, 512, 1024, 2048, 4096)
-        or inode_size > block_size
-        or not inodes_per_group
-        or not blocks_per_group
-        or not inodes
-        or descriptor_size not in (32, 64, 128, 256, 512, 1024)
-        or first_block > 1
-    ):
-        raise FormatError("an ext4 super block has impossible numbers")
-    if blocks * block_size > window.size:
-        raise FormatError(f"an ext4 filesystem claims {blocks * block_size} of {window.size} bytes")
-    kind = "ext4" if incompat & _BEYOND_EXT3 or ro_compat & _RO_BEYOND_EXT3 else "ext3" if compat & 0x4 else "ext2"
-    features = [name for table, bits in ((_COMPAT, compat), (_INCOMPAT, incompat), (_RO_COMPAT, ro_compat))
-                for bit, name in table.items() if bits & bit]  # fmt: skip
-    volume = Volume(
-        kind=kind,
-        uuid=str(UUID(bytes=data[104:120])),
-        label=data[120:136].split(b"\0", 1)[0].decode("utf-8", "replace") or None,
-        size=blocks * block_size,
-        used=max(blocks - free, 0) * block_size,
-        block_size=block_size,
-        features=tuple(features),
-    )
-    return _Super(
-        inodes=inodes,
-        blocks=blocks,
-        free_blocks=free,
-        first_block=first_block,
-        block_size=block_size,
-        blocks_per_group=blocks_per_group,
-        inodes_per_group=inodes_per_group,
-        inode_size=inode_size,
-        descriptor_size=descriptor_size,
-        incompat=incompat,
-        volume=volume,
-    )
