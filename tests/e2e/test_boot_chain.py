@@ -160,7 +160,7 @@ def test_booted_system_confirms_the_entry_that_was_counted(build: Build, dist: s
         console.send("until systemctl is-active -q boot-complete.target systemd-bless-boot.service; do sleep 1; done\n")
         console.expect(r"\$ $", SECONDS)
         console.send(f"uname -r; echo change-me-first | sudo -S -p '' ls -1 /boot/efi/{folder}; echo over\n")
-        answer = console.expect(r"(?s)\nover\r?\n.*\$ $", 120)
+        answer = console.expect(r"(?s).*\nover\r?\n.*\$ $", 120)
     words = answer.split()
     entries = [word for word in words if word.startswith(f"{dist}-counted-")]
     running = next(word for word in words if word.endswith("-amd64"))
