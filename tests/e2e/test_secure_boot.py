@@ -25,7 +25,7 @@ from support.boot_keys import KeyFolder
 from support.signed_image import LOADER, UKI, SignedImage, build_signed, unsigned
 from support.workshop import Workshop
 
-pytestmark = [pytest.mark.boot, pytest.mark.matrix]
+pytestmark = [pytest.mark.build, pytest.mark.boot]
 
 SECONDS = 600  # under TCG, on two busy cores
 PROBES = (
@@ -99,6 +99,7 @@ def test_machine_with_other_keys_does_not_start_the_image(signed: SignedImage, t
     assert refused(boot(signed.image, others))
 
 
+@pytest.mark.matrix
 @pytest.mark.timeout(2 * SECONDS + 240)
 def test_systemd_boot_enrols_the_keys_by_itself_and_then_starts_the_image(
     built: Workshop, keys: KeyFolder, tmp_path: Path
