@@ -26,7 +26,6 @@ _OURS = "ours: config/osv/azure-linux/azl3/config.yml, leftovers"
 # KERNEL is the release of the kernel that the lock names.
 DIFFERENT = {
     "/boot/initrd.img-KERNEL": "dracut in %posttrans, which we hold back: our initrd is a step of its own",
-    "/etc/.pwd.lock": f"systemd-sysusers, its lock; {_OURS}",
     "/etc/dnf": "dnf makes it for the next",
     "/etc/dnf/modules.d": "dnf, for the states of modules, of which there are none",
     "/etc/group-": f"systemd-sysusers, the list before its last change; {_OURS}",

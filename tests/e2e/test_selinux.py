@@ -156,13 +156,20 @@ for folder, folders, files in os.walk(b"/target"):
 """
 
 
+# That of cap_net_bind_service, permitted (capability.h, vfs_cap_data of revision 2).
+GIVE = """
+import os
+os.setxattr("/target/marked", "security.capability", bytes.fromhex("0000000200040000000000000000000000000000"))
+"""
+
+
 @pytest.mark.parametrize("built", TARGETS, indirect=True)
-def test_no_tree_of_the_store_has_a_label(built: Built) -> None:
-    sandbox, tools = built.workshop.bare_sandbox(), Tree(built.layers("image-tools"))
+def test_no_tree_of_the_store_has_a_label(built: Built, tmp_path: Path) -> None:
+    sandbox, tools, layer = built.workshop.bare_sandbox(), Tree(built.layers("image-tools")), tmp_path / "layer"
     trees = [result.content for result in built.results.values() if result.kind is Kind.TREE]
     assert len(trees) >= 4
 
-    def having(name: str) -> list[str]:
+    def having(name: str, *trees: Path | None) -> list[str]:
         found: list[str] = []
         for tree in trees:
             assert tree is not None
@@ -170,8 +177,13 @@ def test_no_tree_of_the_store_has_a_label(built: Built) -> None:
             assert sandbox.run(job, found.append).status == 0, found
         return found
 
-    assert having("security.capability")  # it does find what is there
-    assert having("security.selinux") == []
+    sandbox.new_layer(layer)
+    own = Tree(upper=layer)
+    sandbox.edit(own, [WriteFile("marked", b"")])
+    assert sandbox.run(Job(tools, ("python3", "-c", GIVE), (MountedTree(own, "/target"),))).status == 0
+    assert having("security.capability", layer) == ["b'/target/marked'"]  # it does find what is there
+    assert having("security.selinux", *trees) == []
+    sandbox.remove([layer])
 
 
 @pytest.mark.parametrize("built", TARGETS, indirect=True)
