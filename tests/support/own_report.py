@@ -28,18 +28,25 @@ WantedBy=multi-user.target
 """
 
 
-def report_script(probes: Sequence[Probe]) -> str:
-    """Asks each in a shell of its own, and powers the machine off."""
+def asking_script(probes: Sequence[Probe]) -> str:
+    """Asks each in a shell of its own."""
     lines = [
         "#!/bin/sh",
         f'say() {{ printf \'\\n{{"report":"%s","status":%d,"output":"%s"}}\\n\' "$@" >{PORT}; }}',
         'ask() { out=$(sh -c "$2" 2>&1 </dev/null); rc=$?; say "$1" $rc "$(printf %s "$out" | base64 -w0)"; }',
         *("ask {} '{}'".format(probe.name, probe.command.replace("'", "'\\''")) for probe in probes),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def report_script(probes: Sequence[Probe]) -> str:
+    """The same, and then it powers the machine off."""
+    lines = [
         # Twice: a port that is closed can lose its last characters, and the next line's first one ends the line before.
         *[f"say {END} 0 ''"] * 2,
         "systemctl --no-block poweroff",
     ]
-    return "\n".join(lines) + "\n"
+    return asking_script(probes) + "\n".join(lines) + "\n"
 
 
 def started(image: Path) -> AbstractContextManager[Guest]:
