@@ -19,7 +19,7 @@ from os_image_composer.boot.trial import boot_image
 from os_image_composer.boot.verdict import BootVerdict, Level, failed_on_console
 from os_image_composer.build.clock import SystemClock
 from support.boot_keys import KeyFolder
-from support.own_report import UNIT, asking_script
+from support.own_report import EARLY_UNIT, OTHERS_DONE, asking_script
 from support.sealed import sealed_disk
 from support.signed_image import SignedImage
 from support.small_images import made
@@ -30,14 +30,15 @@ pytestmark = [pytest.mark.build, pytest.mark.boot, pytest.mark.matrix]
 # Under TCG, on two busy cores; a quiet machine takes a quarter.
 SECONDS = 900
 
-# The boot's own questions have other names: where the console is all that it sees, its verdict stays the console's.
+# They leave out the word that ends a report, so where the console is all that the boot sees, its verdict is the
+# console's: by the words of a login prompt and of failed units.
 PROBES = (
     Probe("firmware", "od -An -t u1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"),
     Probe("lockdown", "cat /sys/kernel/security/lockdown"),
     Probe("root", "findmnt --noheadings --output SOURCE,FSTYPE,OPTIONS /"),
     Probe("kernel-line", "cat /proc/cmdline"),
     Probe("table", "dmsetup table root"),
-    Probe("whole", "systemctl is-system-running --wait"),
+    Probe("others", OTHERS_DONE.format(unit="ask.service")),
     Probe("broken", "systemctl list-units --failed --plain --no-legend --no-pager"),
 )
 OS = {"debian12": "debian", "debian13": "debian", "azl3": "azure-linux"}
@@ -67,7 +68,7 @@ def template(folder: Path, case: Case, keys: KeyFolder) -> Path:
     """Debian 13's systemd takes the questions from outside; others get a unit that asks them."""
     own = case.dist != "debian13"
     (folder / "ask.sh").write_text(asking_script(PROBES))
-    (folder / "ask.service").write_text(UNIT.format(program="/usr/local/sbin/ask"))
+    (folder / "ask.service").write_text(EARLY_UNIT.format(program="/usr/local/sbin/ask"))
     asked = """\
   services: {enable: [ask]}
   additionalFiles:
@@ -99,7 +100,7 @@ def build(workshop: Workshop, settings: Path, folder: Path, case: Case, keys: Ke
 
 def boot(image: Path, enrolment: Path) -> BootVerdict:
     """What `boot --check --secure-boot` sees, and what the system answers."""
-    probes = tuple(p for p in PROBES if p.name not in ("whole", "broken"))  # Debian 13's own report asks these
+    probes = tuple(p for p in PROBES if p.name not in ("others", "broken"))  # the boot's own report asks these
     machine = Machine(secure_boot=SecureBoot(enrolment))
     return boot_image(image, SystemClock(), machine=machine, limit=SECONDS, probes=probes)
 
@@ -124,7 +125,7 @@ def test_image_with_own_keys_boots_and_says_so_itself(
     assert verdict.secure_boot is True
     assert (verdict.failed_units, failed_on_console(verdict.lines)) == ((), ())
     if verdict.level is Level.CONSOLE:
-        assert (verdict.answer("whole").output, verdict.answer("broken").output) == ("running", "")
+        assert (verdict.answer("others").status, verdict.answer("broken").output) == (0, "")
     # Four bytes of attributes, then the value: UEFI specification, 3.3.
     assert verdict.answer("firmware").output.split() == ["6", "0", "0", "0", "1"]
     assert "[integrity]" in verdict.answer("lockdown").output

@@ -27,6 +27,21 @@ StandardOutput=null
 WantedBy=multi-user.target
 """
 
+# Asked before there is a login prompt, so that who waits for the prompt has heard all of it.
+EARLY_UNIT = """\
+[Unit]
+Description=Say on the second serial port what this system is, before anybody can log in
+Before=serial-getty@ttyS0.service
+[Service]
+Type=oneshot
+ExecStart={program}
+StandardOutput=null
+[Install]
+WantedBy=multi-user.target
+"""
+# No other job runs: those that are left wait for the unit that asks, whose name this takes.
+OTHERS_DONE = "while systemctl list-jobs --no-legend | grep -vw {unit} | grep -qw running; do sleep 1; done"
+
 
 def asking_script(probes: Sequence[Probe]) -> str:
     """Asks each in a shell of its own."""

@@ -25,7 +25,7 @@ _REPLACED = ("shim-3.0", "systemd-boot-efi-")
 
 
 def with_vendor_chain(made: Lookalikes, root: Path, uki: bytes, release: str, signer: FileKey) -> Lookalikes:
-    """The look-alikes of `made` below `root`, Azure Linux's with `uki`, which has the kernel `release`, as kernel-uki."""
+    """The look-alikes of `made` below `root`; Azure Linux's has `uki`, whose kernel is `release`, as kernel-uki."""
     kitchen = Kitchen(root / "kitchen")
     rpms = [_shim(kitchen), _systemd_boot(kitchen, signer), _kernel_uki(kitchen, uki, release, signer)]
     shutil.copytree(made.root / AZL3 / "Packages", root / AZL3 / "Packages", copy_function=os.link)
