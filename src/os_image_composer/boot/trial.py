@@ -63,6 +63,7 @@ class _Watch:
         self._answers: list[Answer] = []
         self._prompt: float | None = None
         self._known: float | None = None
+        self._dead = False
         self._ended_by = f"not within {limit:g} s"
 
     def until_known(self) -> Evidence:
@@ -113,7 +114,8 @@ class _Watch:
 
     def _notice(self, line: str) -> None:
         words = dead_end(line)
-        if words is not None:
+        if words is not None and not self._dead:  # what follows, such as nothing left to boot, follows from it
+            self._dead = True
             # Without the frame of a box, whose characters are no UTF-8.
             said = " ".join(line.replace("\ufffd", " ").split())
             self._ended_by = f"{words} ({said[:_SAID]})"
