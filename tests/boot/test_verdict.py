@@ -188,3 +188,20 @@ def test_console_tells_of_secure_boot_where_the_guest_does_not_report() -> None:
 )
 def test_refused_signature_is_the_end_of_a_boot(line: str) -> None:
     assert dead_end(line) == "the firmware refused a signature"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Error loading \\EFI\\Linux\\vmlinuz-uki-6.1.efi: Security Policy Violation",
+        'BdsDxe: failed to start Boot0001 "UEFI Misc Device" from PciRoot(0x0)/Pci(0x1,0x0): Security Violation',
+    ],
+)
+def test_signature_that_shims_verifier_refused_is_the_end_of_a_boot(line: str) -> None:
+    assert dead_end(line) == "shim refused a signature"
+
+
+def test_signature_that_shim_refused_is_the_end_of_a_boot_in_the_box_that_it_draws() -> None:
+    box = "\ufffd" * 78 + "\u013f\ufffd" + "ERROR".center(78) + "\ufffd\ufffd"
+    box += "Verification failed: (0x1A) Security Violation".center(78) + "\ufffd\ufffd" + " " * 78
+    assert dead_end(box) == "shim refused a signature"

@@ -11,6 +11,7 @@ from os_image_composer.config.boot_rules import check_boot
 from os_image_composer.config.distribution_data import load_distribution
 from os_image_composer.config.findings import where
 from os_image_composer.config.load import check_template, load_image_spec
+from os_image_composer.config.remarks import remarks
 from os_image_composer.config.yaml_source import read_yaml
 from os_image_composer.errors import Finding
 
@@ -118,6 +119,90 @@ def test_a_loader_that_the_distributions_data_do_not_know_is_refused(
 ) -> None:
     (finding,) = findings(write, data, *lines, target=target)
     assert f"'systemConfig.{key}'" in finding.message
+
+
+AZL3 = """\
+image: {name: test, version: "1.0"}
+target: {os: azure-linux, dist: azl3, arch: x86_64, imageType: raw}
+"""
+CHAINED = f"{AZL3}systemConfig:\n  bootloader: {{chain: vendor}}\n"
+
+
+def test_a_vendors_uki_needs_nothing_but_the_word_and_leaves_a_remark_of_what_the_os_default_says(
+    write: Write, data: Path
+) -> None:
+    spec = load_image_spec(write(CHAINED + "  users: [{name: ada, password: x}]\n"), data)
+    assert (spec.bootloader.chain, spec.bootloader.provider, spec.kernel.uki) == ("vendor", "systemd-boot", True)
+    (said,) = remarks(spec)
+    assert (said.reference, said.origin and said.origin.line) == ("vendor-command-line", 4)
+    assert "kernel.cmdline 'console=tty0 console=ttyS0,115200'" in said.message
+    assert "kernel.enableExtraModules 'usbcore usb-common'" in said.message
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ("kernel: {cmdline: quiet}", "systemConfig.kernel.cmdline"),
+        ("kernel: {enableExtraModules: dm-crypt}", "systemConfig.kernel.enableExtraModules"),
+        ("kernel: {uki: false}", "systemConfig.kernel.uki"),
+        ("selinux: permissive", "systemConfig.selinux"),
+        ("secureBoot: {key: a.key, certificate: a.pem}", "systemConfig.secureBoot"),
+    ],
+)
+def test_what_a_vendors_uki_has_inside_cannot_be_had_otherwise(write: Write, data: Path, line: str, key: str) -> None:
+    found = [f for f in check_template(write(f"{CHAINED}  {line}\n"), data) if f.reference == "boot-combination"]
+    (finding,) = found
+    assert finding.message.startswith(f"'{key}' cannot be ")
+    assert (finding.origin and finding.origin.line, "chain: own" in (finding.hint or "")) == (5, True)
+
+
+def test_a_vendors_uki_has_no_sealed_root(write: Write, data: Path) -> None:
+    lines = ("bootloader: {bootType: efi, provider: systemd-boot, chain: vendor}", SEALED)
+    (finding,) = findings(write, data, *lines, target=("azure-linux", "azl3", "x86_64"))
+    assert finding.message.startswith(
+        "'systemConfig.immutability.enabled' cannot be true with bootloader.chain: vendor"
+    )
+
+
+@pytest.mark.parametrize(
+    ("root", "key"),
+    [
+        ("type: linux, fsType: ext4", "disk.partitions[1].type"),
+        ("fsType: ext4", "disk.partitions[1].type"),
+        ("typeUUID: 0fc63daf-8483-4772-8e79-3d69d8477de4, fsType: ext4", "disk.partitions[1].type"),
+        ("type: linux-root-amd64, fsType: erofs", "disk.partitions[1].fsType"),
+        ("type: linux-root-amd64, fsType: ext4", None),
+        ("typeUUID: 4f68bce3-e8cd-4db1-96e7-fbcaf984b709, fsType: ext4", None),
+    ],
+)
+def test_a_vendors_uki_finds_its_root_by_the_partitions_type(
+    write: Write, data: Path, root: str, key: str | None
+) -> None:
+    disk = (
+        "disk:\n  name: disk\n  size: 4GiB\n  partitions:\n"
+        "    - {id: esp, type: esp, fsType: fat32, start: 1MiB, end: 257MiB, mountPoint: /boot/efi}\n"
+        f'    - {{id: root, {root}, start: 257MiB, end: "0", mountPoint: /}}\n'
+    )
+    template = write(CHAINED.replace("systemConfig:", f"{disk}systemConfig:"))
+    found = [f.message.split("'")[1] for f in check_template(template, data) if f.reference == "boot-combination"]
+    assert found == ([key] if key else [])
+
+
+@pytest.mark.parametrize(
+    ("target", "lines", "hint"),
+    [
+        (("azure-linux", "azl3", "x86_64"), "provider: grub", "provider: systemd-boot"),
+        (("azure-linux", "azl3", "aarch64"), "provider: systemd-boot", "chain: own"),
+        (("edge-microvisor-toolkit", "emt3", "x86_64"), "provider: systemd-boot", "chain: own"),
+        (("wind-river-elxr", "elxr12", "x86_64"), "provider: grub", "chain: own"),
+    ],
+)
+def test_a_vendors_chain_is_refused_where_the_data_have_another_or_none(
+    write: Write, data: Path, target: tuple[str, str, str], lines: str, hint: str
+) -> None:
+    found = findings(write, data, f"bootloader: {{bootType: efi, {lines}, chain: vendor}}", target=target)
+    (finding,) = [f for f in found if "bootloader.chain'" in f.message]
+    assert hint in (finding.hint or "")
 
 
 def test_a_finding_is_one_of_the_whole_template_with_its_line(write: Write, data: Path) -> None:

@@ -96,6 +96,7 @@ def test_an_unknown_distribution_names_what_there_is(data: Path, words: tuple[st
         ("../common.yml", '"{output}"', '"output"', "wrong-value"),
         ("../common.yml", "var/log/journal/*", "/var/log/journal/*", "wrong-value"),
         ("../common.yml", "var/log/journal/*", "../var/log/journal/*", "wrong-value"),
+        ("../common.yml", "        config: EFI/debian/grub.cfg ", "        #", "wrong-value"),
         ("../common.yml", "- update-initramfs", "- /usr/sbin/update-initramfs", "wrong-value"),
         ("../common.yml", 'INITRD: "No"', "INITRD: No1\n  initrd: a", "wrong-value"),
         ("config.yml", "releaseVersion:", "relaseVersion:", "unknown-key"),

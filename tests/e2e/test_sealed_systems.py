@@ -14,6 +14,7 @@ import pytest
 
 from os_image_composer.boot.report import Answer, Probe
 from support.own_report import UNIT, hear, report_script
+from support.sealed import sealed_disk
 from support.workshop import Workshop
 
 pytestmark = [pytest.mark.build, pytest.mark.boot, pytest.mark.matrix]
@@ -83,15 +84,7 @@ def template(folder: Path, name: str, system: System) -> Path:
     file.write_text(f"""\
 image: {{name: {name}, version: "1.0"}}
 target: {{os: {system.os}, dist: {system.dist}, arch: x86_64, imageType: raw}}
-disk:
-  name: sealed
-  size: 4GiB
-  partitions:
-    - {{id: esp, type: esp, fsType: fat32, start: 1MiB, end: 257MiB, mountPoint: /boot/efi, mountOptions: umask=0077}}
-    - {{id: root, type: linux-root-amd64, fsType: {system.kind}, start: 257MiB, end: 2561MiB, mountPoint: /}}
-    - {{id: hash, type: linux-root-amd64-verity, start: 2561MiB, end: 2593MiB}}
-    - {{id: data, fsType: ext4, start: 2593MiB, end: "0"}}
-systemConfig:
+{sealed_disk(system.kind)}systemConfig:
   name: sealed
   immutability: {{enabled: true}}
   packages: [{", ".join(system.packages)}]

@@ -27,19 +27,41 @@ StandardOutput=null
 WantedBy=multi-user.target
 """
 
+# Asked before there is a login prompt, so that who waits for the prompt has heard all of it.
+EARLY_UNIT = """\
+[Unit]
+Description=Say on the second serial port what this system is, before anybody can log in
+Before=serial-getty@ttyS0.service
+[Service]
+Type=oneshot
+ExecStart={program}
+StandardOutput=null
+[Install]
+WantedBy=multi-user.target
+"""
+# No other job runs: those that are left wait for the unit that asks, whose name this takes.
+OTHERS_DONE = "while systemctl list-jobs --no-legend | grep -vw {unit} | grep -qw running; do sleep 1; done"
 
-def report_script(probes: Sequence[Probe]) -> str:
-    """Asks each in a shell of its own, and powers the machine off."""
+
+def asking_script(probes: Sequence[Probe]) -> str:
+    """Asks each in a shell of its own."""
     lines = [
         "#!/bin/sh",
         f'say() {{ printf \'\\n{{"report":"%s","status":%d,"output":"%s"}}\\n\' "$@" >{PORT}; }}',
         'ask() { out=$(sh -c "$2" 2>&1 </dev/null); rc=$?; say "$1" $rc "$(printf %s "$out" | base64 -w0)"; }',
         *("ask {} '{}'".format(probe.name, probe.command.replace("'", "'\\''")) for probe in probes),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def report_script(probes: Sequence[Probe]) -> str:
+    """The same, and then it powers the machine off."""
+    lines = [
         # Twice: a port that is closed can lose its last characters, and the next line's first one ends the line before.
         *[f"say {END} 0 ''"] * 2,
         "systemctl --no-block poweroff",
     ]
-    return "\n".join(lines) + "\n"
+    return asking_script(probes) + "\n".join(lines) + "\n"
 
 
 def started(image: Path) -> AbstractContextManager[Guest]:

@@ -16,6 +16,20 @@ from support.tools import host_tool
 INIT = "/usr/lib/systemd/systemd"
 
 
+def sealed_disk(kind: str = "ext4") -> str:
+    """A template's `disk` with room for any of the small systems; `kind` is the root filesystem's."""
+    return f"""\
+disk:
+  name: sealed
+  size: 4GiB
+  partitions:
+    - {{id: esp, type: esp, fsType: fat32, start: 1MiB, end: 257MiB, mountPoint: /boot/efi, mountOptions: umask=0077}}
+    - {{id: root, type: linux-root-amd64, fsType: {kind}, start: 257MiB, end: 2561MiB, mountPoint: /}}
+    - {{id: hash, type: linux-root-amd64-verity, start: 2561MiB, end: 2593MiB}}
+    - {{id: data, fsType: ext4, start: 2593MiB, end: "0"}}
+"""
+
+
 @dataclass(frozen=True)
 class Sealed:
     """An image by its partitions, each under its name."""

@@ -20,6 +20,8 @@ SETTLE = 15.0
 POWER_OFF = 60.0
 # After the console said that nothing will come: time for the last lines and for a report of emergency mode.
 LAST_WORDS = 5.0
+# Of a line that ended the boot, in characters.
+_SAID = 200
 
 
 def boot_image(
@@ -61,6 +63,7 @@ class _Watch:
         self._answers: list[Answer] = []
         self._prompt: float | None = None
         self._known: float | None = None
+        self._dead = False
         self._ended_by = f"not within {limit:g} s"
 
     def until_known(self) -> Evidence:
@@ -89,6 +92,7 @@ class _Watch:
             else:
                 self._ended_by = "the machine stopped or restarted"
             return True
+        self._notice(self._guest.console.rest)
         if self._prompt is None and at_prompt(self._guest.console.rest):
             self._prompt = now
         settled = self._prompt is not None and now - self._prompt >= SETTLE
@@ -110,8 +114,11 @@ class _Watch:
 
     def _notice(self, line: str) -> None:
         words = dead_end(line)
-        if words is not None:
-            self._ended_by = f"{words} ({line.strip()})"
+        if words is not None and not self._dead:  # what follows, such as nothing left to boot, follows from it
+            self._dead = True
+            # Without the frame of a box, whose characters are no UTF-8.
+            said = " ".join(line.replace("\ufffd", " ").split())
+            self._ended_by = f"{words} ({said[:_SAID]})"
             self._deadline = min(self._deadline, self._clock.elapsed() + LAST_WORDS)
 
     def _await_power_off(self) -> bool:

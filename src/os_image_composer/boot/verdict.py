@@ -84,6 +84,10 @@ _DEAD = (
     (re.compile(r"BdsDxe: No bootable option or device was found.*"), "the firmware found nothing to boot"),
     (re.compile(r"No bootable device\."), "the firmware found nothing to boot"),  # SeaBIOS
     (re.compile(r".*: Access [Dd]enied"), "the firmware refused a signature"),
+    # What systemd-boot and the firmware call it where shim's verifier was asked.
+    (re.compile(r".*: Security (?:Policy )?Violation"), "shim refused a signature"),
+    # In a box that is drawn with the cursor, so nothing ends its line; shim waits for a key then.
+    (re.compile(r"Verification failed: \(0x1A\) Security Violation"), "shim refused a signature"),
 )
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from os_image_composer.config.distribution import BootData
 from os_image_composer.config.findings import Location, key_path, where
-from os_image_composer.config.yaml_source import MappingNode, ScalarNode
+from os_image_composer.config.partition_roles import READ_ONLY
+from os_image_composer.config.partition_types import PARTITION_TYPES, ROOT_TYPE_BY_ARCH
+from os_image_composer.config.yaml_source import MappingNode, ScalarNode, SequenceNode
 from os_image_composer.errors import Finding
 
 __all__ = ["ESCAPED_BY_GRUB", "check_boot", "loader_name", "makes_uki"]
@@ -18,6 +20,13 @@ _UKI = ("systemConfig", "kernel", "uki")
 _CMDLINE = ("systemConfig", "kernel", "cmdline")
 _SEALED = ("systemConfig", "immutability", "enabled")
 _SECURE_BOOT = ("systemConfig", "secureBoot")
+_UNFIXED = "remove it, or write chain: own"
+# What is inside a unified kernel image, and whose it is there.
+_IN_UKI = (
+    (_CMDLINE, "the command line is part"),
+    (("systemConfig", "kernel", "enableExtraModules"), "the initrd is part"),
+    (("systemConfig", "selinux"), "the words that switch it stand in the command line, which is part"),
+)
 _OLD_KEY = ("systemConfig", "immutability", "secureBootDBKey")
 # What GRUB's `linux` command puts a backslash before (GRUB, grub-core/lib/cmdline.c), which no kernel undoes.
 ESCAPED_BY_GRUB = "\"'\\"
@@ -33,17 +42,19 @@ def makes_uki(said: bool | None, provider: str) -> bool:
     return provider == "systemd-boot" if said is None else said
 
 
-def check_boot(merged: MappingNode, known: BootData) -> tuple[Finding, ...]:
-    """What does not go together in `merged`, the whole template; `known` is what the distribution offers."""
-    check = _Boot(merged, known)
+def check_boot(merged: MappingNode, known: BootData, own: MappingNode | None = None) -> tuple[Finding, ...]:
+    """What does not go together in `merged`, the whole template; `known` is what the distribution offers, `own` what
+    the template says without the OS default's."""
+    check = _Boot(merged, known, own or merged)
     return (*check.firmware(), *check.loader(), *check.protection(), *check.vendor())
 
 
 class _Boot:
     """The template under check; each method gives the findings of one kind."""
 
-    def __init__(self, merged: MappingNode, known: BootData) -> None:
+    def __init__(self, merged: MappingNode, known: BootData, own: MappingNode) -> None:
         self._merged = merged
+        self._own = own
         self._known = known
         self.legacy = self._value(_BOOT_TYPE) == "legacy"
         provider = self._value(_PROVIDER)
@@ -112,20 +123,63 @@ class _Boot:
     def vendor(self) -> Iterator[Finding]:
         if not self.vendor_chain:
             return
-        here = (*_LOADER, "chain")
-        if self.legacy or not self.grub:
-            message = "cannot be 'vendor' without GRUB for EFI: the vendor's shim starts the vendor's GRUB"
-            yield self._finding(here, message, "bootType: efi with provider: grub")
+        here, chain = (*_LOADER, "chain"), self._known.vendor
+        if chain is None:
+            message = "cannot be 'vendor': no signed shim and boot loader are known for this target"
+            yield self._finding(here, message, "chain: own")
+        elif self.legacy or self.grub != (chain.provider == "grub"):
+            loader = "GRUB" if chain.provider == "grub" else "systemd-boot"
+            message = f"cannot be 'vendor' without {loader} for EFI: the vendor's shim starts the vendor's {loader}"
+            yield self._finding(here, message, f"bootType: efi with provider: {chain.provider}")
+        elif chain.uki is not None:
+            yield from self._fixed()
         elif self.uki:
             message = "cannot be 'vendor' with kernel.uki: true: no vendor has signed a file that this build makes"
             yield self._finding(here, message, "kernel.uki: false, or chain: own")
-        elif self._known.vendor is None:
-            yield self._finding(
-                here, "cannot be 'vendor': no signed shim and GRUB are known for this target", "chain: own"
-            )
 
-    def _at(self, location: Location) -> object:
-        node: object = self._merged
+    def _fixed(self) -> Iterator[Finding]:
+        """What cannot be had where the vendor has signed kernel, initrd and command line as one file."""
+        if not self.uki:
+            message = "cannot be false with bootloader.chain: vendor: the vendor has signed a unified kernel image"
+            yield self._finding(_UKI, message, _UNFIXED)
+        if self._value(_SEALED) is True:
+            message = (
+                "cannot be true with bootloader.chain: vendor: the root hash would have to be in the command line, "
+                "and what sets such a root up in the initrd; both are part of what the vendor has signed"
+            )
+            yield self._finding(_SEALED, message, _UNFIXED)
+        for location, part in _IN_UKI:
+            # The OS default says it for images with an initrd of their own; a remark tells that it is unused.
+            if self._at(location, self._own) is not None:
+                message = f"cannot be had with bootloader.chain: vendor: {part} of the vendor's signed file"
+                yield self._finding(location, message, _UNFIXED)
+        yield from self._found_root()
+
+    def _found_root(self) -> Iterator[Finding]:
+        """The vendor's command line names no root: its initrd takes the partition whose type says that it is one."""
+        disk, arch = self._at(("disk", "partitions")), self._value(("target", "arch"))
+        kind = ROOT_TYPE_BY_ARCH.get(str(arch), "")
+        for index, item in enumerate(disk.items if isinstance(disk, SequenceNode) else ()):
+            said = {key: self._at((key,), item) for key in ("mountPoint", "type", "typeUUID", "fsType")}
+            words = {key: node.value for key, node in said.items() if isinstance(node, ScalarNode)}
+            if words.get("mountPoint") != "/":
+                continue
+            found = str(words.get("type") or words.get("typeUUID") or "linux")
+            if kind and PARTITION_TYPES.get(found, found.upper()) != PARTITION_TYPES[kind]:
+                message = (
+                    f"must be '{kind}' with bootloader.chain: vendor: the vendor's command line names no root, and its "
+                    "initrd looks for a partition of that type"
+                )
+                yield self._finding(("disk", "partitions", index, "type"), message, f"type: {kind}")
+            if words.get("fsType") in READ_ONLY:
+                message = (
+                    "cannot be a filesystem that is never written to with bootloader.chain: vendor: the vendor's "
+                    "initrd does not set up what changes"
+                )
+                yield self._finding(("disk", "partitions", index, "fsType"), message, "fsType: ext4, or chain: own")
+
+    def _at(self, location: Location, node: object = None) -> object:
+        node = self._merged if node is None else node
         for part in location:
             node = node.get(str(part)) if isinstance(node, MappingNode) else None
         return node

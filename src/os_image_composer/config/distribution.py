@@ -103,15 +103,22 @@ class GrubData:
 
 @dataclass(frozen=True)
 class VendorChain:
-    """What the distribution's signer signed: shim, the GRUB that it starts under the name `loader_name` beside itself,
-    and the key manager. `config` is where on the EFI system partition that GRUB looks for its configuration."""
+    """What the distribution's signer signed: shim, the boot loader that it starts under `loader_path`, a name that is
+    built into it, and the key manager. Either the boot loader is GRUB, which starts signed kernels: then `config` is
+    where on the EFI system partition it looks for its menu. Or it is systemd-boot, which starts unified kernel images
+    that are signed as a whole: `uki` is a glob of these, whose `*` stands for the kernel's release."""
 
     shim: PackagedFile
     loader: PackagedFile
     key_manager: PackagedFile
     loader_path: str  # EFI/BOOT/grubx64.efi
     key_manager_path: str  # EFI/BOOT/mmx64.efi
-    config: str  # EFI/debian/grub.cfg
+    config: str | None = None  # EFI/debian/grub.cfg
+    uki: PackagedFile | None = None
+
+    @property
+    def provider(self) -> str:
+        return "systemd-boot" if self.uki else "grub"
 
 
 @dataclass(frozen=True)

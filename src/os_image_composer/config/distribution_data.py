@@ -14,7 +14,7 @@ import re
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 
 from os_image_composer.config.distribution import (
@@ -151,7 +151,15 @@ class _VendorChain(_Section):
     key_manager: _PackagedFile
     loader_path: Glob
     key_manager_path: Glob
-    config: Glob
+    config: Glob | None = None
+    uki: _PackagedFile | None = None
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> _VendorChain:
+        if (self.config is None) == (self.uki is None):
+            message = "must have either 'config', GRUB's menu, or 'uki', what systemd-boot starts"
+            raise wrong("wrong-value", message, "a vendor's chain is one of the two")
+        return self
 
 
 class _Boot(_Section):
@@ -348,6 +356,7 @@ def _vendor(found: _VendorChain) -> VendorChain:
         loader_path=found.loader_path,
         key_manager_path=found.key_manager_path,
         config=found.config,
+        uki=_file(found.uki) if found.uki else None,
     )
 
 

@@ -88,7 +88,7 @@ def _check(template: Path, data: Path) -> _Checked:
         *_missing(merged),
         *_files(merged),
         *_disk(merged),
-        *_boot(merged, data),
+        *_boot(merged, data, user),
         *check_image_type(merged, _text_at(merged, "target", "imageType")),
         *_suites(merged, data),
         *check_secure_boot(merged),
@@ -230,12 +230,12 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
     return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch, verity))
 
 
-def _boot(merged: MappingNode, data: Path) -> Iterator[Finding]:
+def _boot(merged: MappingNode, data: Path, user: MappingNode) -> Iterator[Finding]:
     """What firmware, boot loader and kernel do not go together, or what the distribution has no packages for."""
     if _text_at(merged, "target", "imageType") != "raw":
         return
     os, dist, arch = (_text_at(merged, "target", key) or "" for key in ("os", "dist", "arch"))
-    yield from check_boot(merged, load_distribution(os, dist, arch, data).boot)
+    yield from check_boot(merged, load_distribution(os, dist, arch, data).boot, user)
 
 
 def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ _KEYS = ("systemConfig.secureBoot", "systemConfig.immutability.secureBoot")
 
 def remarks(spec: ImageSpec) -> tuple[Finding, ...]:
     """In the order of the template. Commands of `configurations` may have mended what is said here."""
-    return (*_nobody(spec), *_sudo(spec), *_root(spec), *_unprotected(spec))
+    return (*_nobody(spec), *_sudo(spec), *_root(spec), *_unprotected(spec), *_unused(spec))
 
 
 def _nobody(spec: ImageSpec) -> Iterator[Finding]:
@@ -51,6 +51,18 @@ def _unprotected(spec: ImageSpec) -> Iterator[Finding]:
         said = ("systemConfig.bootloader.chain", "systemConfig.kernel.uki", "systemConfig.bootloader.provider")
         origins = [spec.origins[path] for path in said if path in spec.origins]
         yield Finding("initrd-not-protected", message, origins[0] if origins else None, hint)
+
+
+def _unused(spec: ImageSpec) -> Iterator[Finding]:
+    """What the OS default says for an initrd and a command line that this build does not make. A template that says so
+    itself is refused."""
+    if spec.bootloader.chain != "vendor" or not spec.kernel.uki:
+        return
+    said = {"cmdline": spec.kernel.cmdline, "enableExtraModules": " ".join(spec.kernel.extra_modules)}
+    unused = [f"kernel.{key} '{value}'" for key, value in said.items() if value]
+    if unused:
+        message = f"of the OS default {' and '.join(unused)} stay unused: the vendor's signed file has its own"
+        yield Finding("vendor-command-line", message, spec.origin("systemConfig.bootloader.chain"))
 
 
 def _has_password(user: User) -> bool:

@@ -83,8 +83,8 @@ class Live:
 @dataclass(frozen=True)
 class Bootloader:
     """Of an image that has none both words are empty. `timeout` is in seconds. `tries` is how often an entry is started
-    before it is given up, None: nobody counts. `kernels` says which installed kernels get an entry, `chain` whose GRUB
-    it is."""
+    before it is given up, None: nobody counts. `kernels` says which installed kernels get an entry, `chain` whose
+    programs start them."""
 
     boot_type: str  # efi | legacy
     provider: str  # systemd-boot | grub

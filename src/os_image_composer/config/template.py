@@ -186,8 +186,8 @@ class BootloaderTemplate(Section):
     """Which installed kernels get an entry: the `default` one, which is the newest or that of `kernel.version`, or
     `all`."""
     chain: Annotated[str, AfterValidator(choice(("own", "vendor")))] | None = None
-    """Whose GRUB it is: `own`, made from the distribution's modules, or `vendor`, the distribution's signed shim and
-    GRUB as they are."""
+    """Whose programs start the kernel: `own`, made here, or `vendor`, the distribution's signed shim, boot loader and
+    kernel, or unified kernel image, as they are."""
 
 
 class KernelTemplate(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from os_image_composer.build.step import Work
@@ -30,6 +31,15 @@ def place(output: Path, part: str, path: str) -> Path:
     file = output / part / PurePosixPath(path)
     file.parent.mkdir(parents=True, exist_ok=True)
     return file
+
+
+def efi_programs(folder: Path) -> Iterator[Path]:
+    """The files that begin as EFI programs do, in the order of their names."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                if file.read(2) == b"MZ":
+                    yield path
 
 
 def require(work: Work[Services], tree: Tree, *files: PackagedFile) -> None:

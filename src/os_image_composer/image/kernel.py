@@ -32,7 +32,10 @@ class KernelChoice:
     def find(self, sandbox: Sandbox, tree: Tree) -> tuple[Kernel, ...]:
         """The kernels, the default first and then the newest first. Raises StepError `no-kernel`, `no-modules`."""
         prefix, suffix = self.pattern.split("*", 1)
-        found = [p[len(prefix) : len(p) - len(suffix)] for p in sandbox.glob(tree, self.pattern)]
+        words = [p[len(prefix) : len(p) - len(suffix)] for p in sandbox.glob(tree, self.pattern)]
+        # A release begins with the kernel's version. Azure Linux has unified kernel images beside its kernels, as
+        # vmlinuz-uki-RELEASE.efi.
+        found = [word for word in words if word[:1].isdigit()]
         releases = sorted(found, key=_natural, reverse=True)
         fitting = [r for r in releases if self.wanted is None or _begins(r, self.wanted)]
         if not fitting:

@@ -10,8 +10,8 @@ from typing import ClassVar
 from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.job import Tree
 from os_image_composer.chroot.services import Services
-from os_image_composer.config.distribution import GrubPlatform, PackagedFile, VendorChain
-from os_image_composer.image.boot_files import ESP, UKI_FOLDER, place, require
+from os_image_composer.config.distribution import GrubPlatform, PackagedFile
+from os_image_composer.image.boot_files import ESP, UKI_FOLDER, place
 from os_image_composer.image.grub_config import MenuEntry, chain_entry, grub_config, linux_entry
 from os_image_composer.image.grub_program import EFI_MODULES, LINUX_MODULES, make_grub
 from os_image_composer.image.kernel import Kernel, KernelChoice
@@ -78,36 +78,6 @@ class ChainGrubEfi:
 
     def _uki(self, kernel: Kernel) -> str:
         return entry_name(self.name, kernel if self.kernels.every else None)
-
-
-@dataclass(frozen=True)
-class PlaceVendorChain:
-    """The distribution's signed shim and GRUB, untouched, and a menu where that GRUB looks for it."""
-
-    kind: ClassVar[str] = "place-vendor-chain"
-    version: ClassVar[int] = 1
-    result: ClassVar[Kind] = Kind.FILES
-
-    name: str
-    cmdline: str
-    kernels: KernelChoice
-    chain: VendorChain
-    removable_path: str
-    timeout: int
-
-    def run(self, work: Work[Services]) -> None:
-        target = Tree(work.all("lower"))
-        chain = self.chain
-        require(work, target, chain.shim, chain.loader, chain.key_manager)
-        places = {
-            chain.shim.path: self.removable_path,
-            chain.loader.path: chain.loader_path,
-            chain.key_manager.path: chain.key_manager_path,
-        }
-        files = {f"/{path}": place(work.output, ESP, at) for path, at in places.items()}
-        work.services.sandbox.export(target, files)
-        entries = linux_entries(work, target, self.kernels, self.name, self.cmdline)
-        place(work.output, ESP, chain.config).write_text(grub_config(entries, self.timeout, self.cmdline))
 
 
 def linux_entries(

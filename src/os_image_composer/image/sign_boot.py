@@ -4,7 +4,6 @@ enrol them."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -12,7 +11,7 @@ from typing import ClassVar
 from os_image_composer.build.step import Kind, Work
 from os_image_composer.chroot.services import Services
 from os_image_composer.errors import StepError
-from os_image_composer.image.boot_files import ESP, LOADER_CONF
+from os_image_composer.image.boot_files import ESP, LOADER_CONF, efi_programs
 from os_image_composer.signing.authenticode import signed_program
 from os_image_composer.signing.enrolment import VARIABLES
 
@@ -36,7 +35,7 @@ class SignBoot:
         signer = work.services.signers[self.certificate]
         shutil.copytree(work.one("boot"), work.output, dirs_exist_ok=True)
         esp = work.output / ESP
-        programs = list(_programs(esp))
+        programs = list(efi_programs(esp))
         if not programs:
             raise StepError(
                 "nothing-to-sign", "the boot loader's files hold no EFI program", key="systemConfig.secureBoot"
@@ -55,12 +54,3 @@ class SignBoot:
         for name in VARIABLES:
             shutil.copyfile(work.one("enrolment") / f"{name}.auth", folder / f"{name}.auth")
         conf.write_text(f"{conf.read_text()}secure-boot-enroll {self.enroll}\n")
-
-
-def _programs(folder: Path) -> Iterator[Path]:
-    """The files that begin as EFI programs do, in the order of their names."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as file:
-                if file.read(2) == b"MZ":
-                    yield path

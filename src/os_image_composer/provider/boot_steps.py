@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from os_image_composer.build.step import Action, Input, Step
 from os_image_composer.chroot.installer import all_of
@@ -12,8 +12,9 @@ from os_image_composer.image.kernel import KernelChoice
 from os_image_composer.image.layout import DiskLayout, root_device
 from os_image_composer.image.loader_entries import MakeEntries
 from os_image_composer.image.loader_grub_bios import MakeGrubBios, PlaceBootFiles
-from os_image_composer.image.loader_grub_efi import ChainGrubEfi, MakeGrubEfi, PlaceVendorChain
+from os_image_composer.image.loader_grub_efi import ChainGrubEfi, MakeGrubEfi
 from os_image_composer.image.loader_systemd import Menu
+from os_image_composer.image.loader_vendor import PlaceVendorChain
 from os_image_composer.image.uki import MakeUki
 from os_image_composer.ospackage.lock import Lock
 
@@ -32,23 +33,34 @@ def kernel_choice(spec: ImageSpec, boot: BootData) -> KernelChoice:
     return KernelChoice(boot.kernel, boot.modules, spec.kernel.version, spec.bootloader.kernels == "all")
 
 
+def vendor_choice(spec: ImageSpec, boot: BootData) -> KernelChoice:
+    """Among what the vendor's boot loader starts."""
+    choice, uki = kernel_choice(spec, boot), boot.vendor.uki if boot.vendor else None
+    return replace(choice, pattern=uki.path) if uki else choice
+
+
+def makes_initrd(spec: ImageSpec, boot: BootData) -> bool:
+    """Whether this build makes an initrd: the vendor's unified kernel image has one."""
+    return spec.bootloader.chain != "vendor" or boot.vendor is None or boot.vendor.uki is None
+
+
 def boot_steps(
     spec: ImageSpec,
     lock: Lock,
     distribution: Distribution,
     layout: DiskLayout,
     layers: list[Step],
-    initrd: Step,
+    initrd: Step | None,
     tools: Step,
     seal: Step | None = None,
 ) -> BootSteps:
     """A template that was checked: what does not go together was refused (`config/boot_rules.py`). `seal` leaves the
-    root hash that a UKI's command line has."""
+    root hash that a UKI's command line has. There is no `initrd` where the vendor's UKI has one."""
     boot, loader = distribution.boot, spec.bootloader
     cmdline = _command_line(spec, distribution, layout)
     kernels = kernel_choice(spec, boot)
     counts = boot.bless if loader.tries else None
-    inputs = (*all_of("lower", layers), Input("initrd", initrd.name))
+    inputs = (*all_of("lower", layers), *((Input("initrd", initrd.name),) if initrd else ()))
     for_uki = (*inputs, *((Input("verity", seal.name),) if seal else ()), Input("tools", tools.name))
 
     def uki(menu: Menu | None) -> MakeUki:
@@ -64,16 +76,18 @@ def boot_steps(
             source_date_epoch=lock.source_date_epoch,
         )
 
+    menu = Menu(loader.timeout, loader.tries)
+    action: Action
+    if loader.chain == "vendor":
+        assert boot.vendor is not None
+        kernels = vendor_choice(spec, boot)
+        cmdline = cmdline if boot.vendor.uki is None else ""
+        action = PlaceVendorChain(spec.name, cmdline, kernels, boot.vendor, boot.removable_path, menu, counts)
+        return _alone(Step("boot", action, inputs))
     if loader.provider == "systemd-boot":
-        menu = Menu(loader.timeout, loader.tries)
-        action: Action
         if spec.kernel.uki:
             return _alone(Step("boot", uki(menu), for_uki))
         action = MakeEntries(spec.name, cmdline, kernels, boot.loader, boot.removable_path, menu, counts)
-        return _alone(Step("boot", action, inputs))
-    if loader.chain == "vendor":
-        assert boot.vendor is not None
-        action = PlaceVendorChain(spec.name, cmdline, kernels, boot.vendor, boot.removable_path, loader.timeout)
         return _alone(Step("boot", action, inputs))
     grub, platform = _grub(boot, legacy=loader.boot_type == "legacy")
     if loader.boot_type == "legacy":

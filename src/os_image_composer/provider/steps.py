@@ -29,7 +29,7 @@ from os_image_composer.image.units import UnitStates
 from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
 from os_image_composer.provider.boot_keys import BootCertificates
-from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
+from os_image_composer.provider.boot_steps import boot_steps, kernel_choice, makes_initrd
 from os_image_composer.provider.pack_steps import (
     INITRD_IMAGE,
     IPXE_EXAMPLE,
@@ -144,14 +144,17 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     installed = installer_for(distribution.family).installed(lock.sets["image"], lock.sets["chroot"], surroundings)
     layers = list(installed.layers)
     configured = _configured(spec, lock, distribution, extras, layout, layers)
-    projected = _projected(distribution, layers, configured)
-    initrd = _initrd(spec, lock, distribution, layers, projected, initrd_for(spec, distribution, layout))
+    for_boot: list[Step] = []
+    if makes_initrd(spec, distribution.boot):
+        projected = _projected(distribution, layers, configured)
+        more = initrd_for(spec, distribution, layout)
+        for_boot = [projected, _initrd(spec, lock, distribution, layers, projected, more)]
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     whole = [*layers, configured, bill]
     # A root that is never written to is whole, and has its labels, before there is anything that boots it.
     early = label_steps(spec, distribution, whole) if layout.read_only_root else []
     root = root_steps(lock, layout, whole, tools, distribution, labelled(early))
-    boot = boot_steps(spec, lock, distribution, layout, layers, initrd, tools, root.seal)
+    boot = boot_steps(spec, lock, distribution, layout, layers, for_boot[-1] if for_boot else None, tools, root.seal)
     signed = _signed(spec, lock, boot.files, extras)
     bootable = signed[-1] if signed else boot.files
     whole = [*whole, *boot.layers]
@@ -160,7 +163,7 @@ def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ext
     disk = disk_step(lock, layout, whole, tools, root, bootable, labels)
     packed = pack_steps(spec, lock, disk, (*all_of("lower", whole), *labels))
     made = (*early, *root.steps, *boot.steps, *signed, *late)
-    return [tools, *installed.steps, configured, projected, initrd, licences, bill, *made, disk, *packed]
+    return [tools, *installed.steps, configured, *for_boot, licences, bill, *made, disk, *packed]
 
 
 def _configured(
