@@ -66,6 +66,12 @@ SYSTEMS = {
         "debian", "debian12", (*DEBIAN12, *GRUB), "  bootloader: {provider: grub}\n  kernel: {uki: true}\n"
     ),
     "azl3": System("azure-linux", "azl3", ("e2fsprogs",)),
+    "azl3-grub": System(
+        "azure-linux",
+        "azl3",
+        ("e2fsprogs", "grub2", "grub2-efi", "grub2-efi-unsigned"),
+        "  bootloader: {provider: grub}\n  kernel: {uki: true}\n",
+    ),
 }
 POLICIES = {
     "debian12": System(
