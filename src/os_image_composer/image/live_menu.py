@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 CHANGES = "LIVE_CHANGES"  # the label of a partition for what is changed
+# Instead of a variant's words: the boot loader says which it was (live-choose.sh).
+CHOICE = "image.live.choice"
 
 
 @dataclass(frozen=True)
