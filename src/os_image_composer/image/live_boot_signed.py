@@ -24,9 +24,10 @@ from os_image_composer.image.initrd import initrd_file
 from os_image_composer.image.kernel import Kernel, KernelChoice
 from os_image_composer.image.kernel_files import OS_RELEASE, system_of
 from os_image_composer.image.live_grub import place_bios, place_kernel, place_menu
-from os_image_composer.image.live_menu import CHOICE, Variant, variants
+from os_image_composer.image.live_menu import CHOICE, NO_ROOT_PARTITION, Variant, variants
 from os_image_composer.image.loader_systemd import Menu, install_systemd_boot, write_loader_conf
 from os_image_composer.image.pe import check_uki
+from os_image_composer.image.root_files import read_root_hash
 from os_image_composer.image.ukify import Parts, unify
 
 _UKI = "EFI/live/live.efi"
@@ -34,7 +35,8 @@ _UKI = "EFI/live/live.efi"
 
 @dataclass(frozen=True)
 class MakeSignedLiveBoot:
-    """As `MakeLiveBoot`; `stub` and `loader` are systemd's own. Nothing is signed here."""
+    """As `MakeLiveBoot`; `stub` and `loader` are systemd's own. The input `verity` has the root hash of a sealed root,
+    and `sealed` what the command line says then beside it. Nothing is signed here."""
 
     kind: ClassVar[str] = "make-signed-live-boot"
     version: ClassVar[int] = 1
@@ -49,26 +51,29 @@ class MakeSignedLiveBoot:
     loader: PackagedFile
     removable_path: str
     timeout: int
+    sealed: str
     source_date_epoch: int
 
     def run(self, work: Work[Services]) -> None:
         target = Tree(work.all("lower"))
         require(work, target, self.stub, self.loader)
-        entries = variants(self.title or system_of(work, target).title, self.label)
+        root_hash = next((read_root_hash(folder) for folder in work.all("verity")), None)
+        entries = variants(self.title or system_of(work, target).title, self.label, root_hash)
+        cmdline = " ".join([*(self.sealed.split() if root_hash else ()), *self.cmdline.split()])
         place_bios(work, target, self.grub)
         kernel = place_kernel(work, target, self.kernels)
-        place_menu(work, entries, self.timeout, self.cmdline)
+        place_menu(work, entries, self.timeout, cmdline)
         install_systemd_boot(work, target, self.loader.path, self.removable_path, None)
         write_loader_conf(work.output, Menu(self.timeout), entries[0].identifier, ".conf")
         for name, text in loader_entries(entries):
             place(work.output, ESP, f"{ENTRIES_FOLDER}/{name}").write_text(text)
-        self._unify(work, target, kernel)
+        words = (*entries[0].words, CHOICE, NO_ROOT_PARTITION, cmdline)
+        self._unify(work, target, kernel, " ".join(word for word in words if word))
 
-    def _unify(self, work: Work[Services], target: Tree, kernel: Kernel) -> None:
+    def _unify(self, work: Work[Services], target: Tree, kernel: Kernel, cmdline: str) -> None:
         stub, original = work.scratch / "stub", work.scratch / "kernel"
         work.services.sandbox.export(target, {f"/{self.stub.path}": stub, f"/{kernel.path}": original})
         uki = place(work.output, ESP, _UKI)
-        cmdline = " ".join([f"image.live={self.label}", CHOICE, *self.cmdline.split()])
         initrd = initrd_file(work.one("initrd"), kernel)
         parts = Parts(kernel, initrd, cmdline, self.stub.path, OS_RELEASE.lstrip("/"), stub)
         unify(work, target, parts, uki, self.source_date_epoch)

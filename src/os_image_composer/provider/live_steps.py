@@ -14,6 +14,7 @@ from os_image_composer.image.initrd import InitrdFile
 from os_image_composer.image.iso import volume_label
 from os_image_composer.image.live_boot import MakeLiveBoot
 from os_image_composer.image.live_boot_signed import MakeSignedLiveBoot
+from os_image_composer.image.verity import FormatLiveVerity
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.provider.boot_steps import kernel_choice
 from os_image_composer.provider.root_steps import ForInitrd
@@ -25,16 +26,36 @@ def medium_label(spec: ImageSpec, lock: Lock) -> str:
 
 def live_initrd(spec: ImageSpec, distribution: Distribution) -> ForInitrd:
     """Raises TemplateError `no-live-image` for a distribution of which it is not known how."""
-    live = _live(distribution)
+    live, data = _live(distribution), distribution.initrd.read_only_root
     modules: tuple[InitrdModule, ...] = (live, *((_signed(live, distribution),) if spec.secure_boot else ()))
     files = tuple(
         InitrdFile(f"{module.into}/{name}", text, program) for module in modules for name, text, program in module.files
     )
-    return ForInitrd(tuple(word for module in modules for word in module.argv), files)
+    argv = tuple(word for module in modules for word in module.argv)
+    if not spec.immutability.enabled:
+        return ForInitrd(argv, files)
+    if data is None:
+        raise _unknown(distribution, "how its initrd opens a sealed root")
+    return ForInitrd((*argv, *data.verity_argv), files, data.verity_needs)
+
+
+def seal_step(spec: ImageSpec, lock: Lock, root: Step, tools: Step) -> Step | None:
+    """The hash tree over the squashfs of the step `root`, where the template wants it sealed."""
+    if not spec.immutability.enabled:
+        return None
+    salt = "".join(derived_uuid(lock.seed, "live", f"verity-salt-{n}").hex for n in (1, 2))
+    action = FormatLiveVerity(salt, str(derived_uuid(lock.seed, "live", "verity")))
+    return Step("verity", action, (Input("root", root.name), Input("tools", tools.name)))
 
 
 def live_boot_step(
-    spec: ImageSpec, lock: Lock, distribution: Distribution, layers: list[Step], initrd: Step, tools: Step
+    spec: ImageSpec,
+    lock: Lock,
+    distribution: Distribution,
+    layers: list[Step],
+    initrd: Step,
+    tools: Step,
+    seal: Step | None,
 ) -> Step:
     """Raises TemplateError `no-live-image`, `no-boot-files`."""
     boot, grub = distribution.boot, _grub(distribution)
@@ -51,6 +72,7 @@ def live_boot_step(
             timeout=spec.bootloader.timeout,
         )
         return Step("boot", action, inputs)
+    data = distribution.initrd.read_only_root
     package = _loader_package(spec, lock, distribution)
     signed = MakeSignedLiveBoot(
         title=spec.live.title,
@@ -62,9 +84,11 @@ def live_boot_step(
         loader=PackagedFile(boot.loader, package),
         removable_path=boot.removable_path,
         timeout=spec.bootloader.timeout,
+        sealed=data.cmdline if seal and data else "",
         source_date_epoch=lock.source_date_epoch,
     )
-    return Step("boot", signed, (*inputs, Input("tools", tools.name)))
+    further = (*((Input("verity", seal.name),) if seal else ()), Input("tools", tools.name))
+    return Step("boot", signed, (*inputs, *further))
 
 
 def _loader_package(spec: ImageSpec, lock: Lock, distribution: Distribution) -> str:

@@ -28,7 +28,7 @@ from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
 from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice
-from os_image_composer.provider.live_steps import live_boot_step, live_initrd, medium_label
+from os_image_composer.provider.live_steps import live_boot_step, live_initrd, medium_label, seal_step
 from os_image_composer.provider.pack_steps import (
     INITRD_IMAGE,
     IPXE_EXAMPLE,
@@ -99,15 +99,17 @@ def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ex
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     squashfs = WriteSquashfs(distribution.squashfs, lock.source_date_epoch)
     root = Step("root-filesystem", squashfs, (*all_of("lower", [*layers, configured, bill]), uses))
-    boot = live_boot_step(spec, lock, distribution, layers, initrd, tools)
+    seal = seal_step(spec, lock, root, tools)
+    boot = live_boot_step(spec, lock, distribution, layers, initrd, tools, seal)
     signed = _signed(spec, lock, boot, extras)
     bootable = signed[-1] if signed else boot
     disk, esp = (derived_uuid(lock.seed, name) for name in ("disk", "esp"))
     label = medium_label(spec, lock)
     iso = WriteIso(label, str(disk), esp_partition(str(esp), fat_serial(esp)), lock.source_date_epoch)
-    medium = Step(ISO_IMAGE, iso, (Input("boot", bootable.name), Input("root", root.name), uses))
+    sealed = (Input("verity", seal.name),) if seal else ()
+    medium = Step(ISO_IMAGE, iso, (Input("boot", bootable.name), Input("root", root.name), *sealed, uses))
     before = [tools, *installed.steps, configured, projected, initrd, licences, bill, root]
-    return [*before, boot, *signed, medium]
+    return [*before, *((seal,) if seal else ()), boot, *signed, medium]
 
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
