@@ -40,9 +40,9 @@ _DATA_GUID = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
 
 @dataclass(frozen=True)
 class WriteIso:
-    """The input `verity` has the hash tree of a sealed root. `label` is the volume identifier; `disk_uuid` the partition
-    table's, from which xorriso takes those of the partitions; `esp` describes the EFI system partition, which grows with
-    its files."""
+    """The input `verity` has the hash tree of a sealed root. `label` is the volume identifier; `disk_uuid` the
+    partition table's, from which xorriso takes those of the partitions; `esp` describes the EFI system partition, which
+    grows with its files."""
 
     kind: ClassVar[str] = "write-iso"
     version: ClassVar[int] = 1
