@@ -21,6 +21,7 @@ from os_image_composer.boot.trial import boot_image
 from os_image_composer.boot.verdict import BootVerdict
 from os_image_composer.build.canonical import sha256_file
 from os_image_composer.build.clock import SystemClock
+from os_image_composer.formats.iso9660 import find_file, read_medium
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.pe import content, parse_pe
 from os_image_composer.formats.window import FileSource, Window
@@ -82,7 +83,7 @@ def build(workshop: Workshop, keys: KeyFolder, tmp_path_factory: pytest.TempPath
     return built
 
 
-def test_the_uefi_side_is_systemd_boot_and_one_signed_program(workshop: Workshop, build: Build) -> None:
+def test_the_uefi_side_is_systemd_boot_and_one_signed_program(build: Build) -> None:
     iso = build()
     listed = made("mdir", "-/", "-b", "-i", f"{iso.image}@@{iso.esp}", "::").stdout.decode().splitlines()
     assert sorted(line.removeprefix("::/") for line in listed if not line.endswith("/")) == [
@@ -91,11 +92,18 @@ def test_the_uefi_side_is_systemd_boot_and_one_signed_program(workshop: Workshop
         "loader/loader.conf",
     ]
     assert iso.program("loader/loader.conf").decode().splitlines()[:2] == ["timeout 5", "default live[.+]*conf"]
+    with FileSource(iso.image) as source:
+        medium = read_medium(Window.over(source))
+    assert medium is not None
+    assert command_line(iso) == [
+        *(f"image.live={medium.label}", "image.live.choice", "rd.systemd.gpt_auto=0"),
+        *("console=tty0", "console=ttyS0,115200"),
+    ]
+
+
+def command_line(iso: SignedImage) -> list[str]:
     uki = Window.of(iso.program(UKI))
-    label = json.loads(workshop.run("inspect", "--json", str(iso.image)).stdout)["medium"]["label"]
-    words = content(parse_pe(uki), uki, ".cmdline").rstrip(b"\0").decode()
-    wanted = f"image.live={label} image.live.choice rd.systemd.gpt_auto=0 console=tty0 console=ttyS0,115200"
-    assert words == wanted
+    return content(parse_pe(uki), uki, ".cmdline").rstrip(b"\0").decode().split()
 
 
 def test_verify_finds_and_checks_the_signed_programs_and_names_a_changed_one(
@@ -114,6 +122,31 @@ def test_verify_finds_and_checks_the_signed_programs_and_names_a_changed_one(
     done = workshop.run(*words, str(changed))
     assert done.returncode == 1
     assert f"failed  /{UKI}" in done.stdout
+
+
+def test_verify_reads_a_sealed_root_whole_and_names_the_block_that_was_changed(
+    workshop: Workshop, build: Build, tmp_path: Path
+) -> None:
+    iso = build(SEALED)
+    words = ("verify", "--db", str(iso.keys.file("db.pem")))
+    done = workshop.run(*words, str(iso.image))
+    assert done.returncode == 0, done.stdout
+    assert f"ok      sealed root of /{UKI}: all of it has the root hash" in done.stdout
+    copy = tmp_path / iso.image.name
+    copy.write_bytes(iso.image.read_bytes())
+    flip(copy, squashfs_start(iso.image) + 5 * 4096)
+    done = workshop.run(*words, str(copy))
+    assert done.returncode == 1
+    assert f"failed  sealed root of /{UKI}: changed: block 5 of the data (/live/root.squashfs); 1 in all" in done.stdout
+
+
+def squashfs_start(image: Path) -> int:
+    """Where the squashfs begins, whose superblock is the first of its bytes."""
+    with FileSource(image) as source:
+        found = find_file(Window.over(source), "live/root.squashfs")
+        assert found is not None
+        first = found.read(0, 4096)
+    return image.read_bytes().index(first)
 
 
 def test_the_mediums_digest_covers_the_efi_system_partition(build: Build, tmp_path: Path) -> None:
@@ -177,9 +210,8 @@ def test_the_root_of_a_sealed_iso_is_read_through_its_hash_tree(build: Build) ->
     verdict = boot(iso, iso.image)
     assert verdict.passed, verdict.reason
     assert "[integrity]" in verdict.answer("lockdown").output
-    uki = Window.of(iso.program(UKI))
-    words = content(parse_pe(uki), uki, ".cmdline").rstrip(b"\0").decode().split()
-    (root_hash,) = (w.removeprefix("image.live.verity=") for w in words if w.startswith("image.live.verity="))
+    prefix = "image.live.verity="
+    (root_hash,) = (word.removeprefix(prefix) for word in command_line(iso) if word.startswith(prefix))
     table = verdict.answer("table").output
     assert " verity " in table and root_hash in table and "panic_on_corruption" in table, table
     system, root = verdict.answer("mounts").output.splitlines()[:2]
@@ -193,8 +225,7 @@ def test_a_sealed_iso_with_another_root_filesystem_does_not_get_as_far_as_a_logi
     iso = build(SEALED)
     copy = tmp_path / "copy.iso"
     copy.write_bytes(iso.image.read_bytes())
-    squashfs = iso.image.read_bytes().index(b"hsqs", 32768)
-    flip(copy, squashfs + 100)
+    flip(copy, squashfs_start(iso.image) + 100)
     verdict = boot(iso, copy)
     told = "\n".join(verdict.lines)
     assert not verdict.passed
