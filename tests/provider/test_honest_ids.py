@@ -818,7 +818,10 @@ CODE = {
     "formats/file_contexts.py": LABELLING,
     "image/uki.py": {"make-uki"},
     "image/ukify.py": {"make-uki", "make-signed-live-boot"},
-    "image/boot_files.py": {*LOADERS, *LIVE_BOOT, "write-squashfs", "sign-boot", "write-disk", "write-iso"},
+    "image/boot_files.py": {
+        *(*LOADERS, *LIVE_BOOT, "write-squashfs", "sign-boot", "write-disk", "write-iso"),
+        *("format-verity", "format-live-verity"),
+    },
     "image/bios_boot.py": {"write-disk"},
     "image/loader_systemd.py": {"make-uki", "make-entries", "make-signed-live-boot", *GRUB_EFI},
     "image/loader_entries.py": {"make-entries"},
