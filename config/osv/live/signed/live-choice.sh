@@ -7,7 +7,8 @@
 # partition that they are on would decide what runs.
 set -eu
 sealed=$2
-chosen=$([ ! -r "$1" ] || tail -c +5 "$1" | head -c 128 | tr -d '\0')
+# head comes first: in efivarfs nothing can seek, and tail would stop at that.
+chosen=$([ ! -r "$1" ] || head -c 132 "$1" | tail -c +5 | tr -d '\0')
 case $chosen in
 live-changes.conf) [ "$sealed" = yes ] || echo image.live.changes=LIVE_CHANGES ;;
 live-check.conf) echo image.live.check ;;
