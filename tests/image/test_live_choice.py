@@ -66,6 +66,23 @@ def test_without_the_variable_it_is_the_plain_live_system(tmp_path: Path) -> Non
     assert chosen(tmp_path / "variable") == []
 
 
+# As for a file of efivarfs: it reads what comes through a pipe, and nothing that it would have to seek in.
+TAIL = """\
+#!/bin/sh
+for word; do [ ! -e "$word" ] || exit 1; done
+[ -p /dev/stdin ] || exit 1
+exec /usr/bin/tail "$@"
+"""
+
+
+def test_the_variable_is_read_without_seeking_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tail").write_text(TAIL)
+    (tmp_path / "tail").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    (tmp_path / "variable").write_bytes(variable("live-check.conf"))
+    assert chosen(tmp_path / "variable") == ["image.live.check"]
+
+
 def test_nobody_can_choose_kept_changes_over_a_sealed_root(tmp_path: Path) -> None:
     (tmp_path / "variable").write_bytes(variable("live-changes.conf"))
     assert chosen(tmp_path / "variable") == [f"image.live.changes={CHANGES}"]
