@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from os_image_composer.config.load import check_template, load_image_spec
+from os_image_composer.config.remarks import remarks
 from os_image_composer.config.spec import NO_DISK
 from os_image_composer.errors import Finding
+from support.boot_keys import KeyFolder
 
 HEAD = """\
 image: {name: small, version: "1"}
@@ -65,6 +68,73 @@ def test_what_says_nothing_about_an_image_is_refused_by_its_name(
     assert finding.reference == "image-type"
     assert f"'{key}'" in finding.message
     assert finding.hint
+
+
+KEYS = "secureBoot: {key: db.key, certificate: db.pem}"
+OLD_KEYS = "immutability: {enabled: true, secureBootDBKey: db.key, secureBootDBCrt: db.pem, secureBootDBCer: db.der}"
+
+
+@pytest.fixture
+def key_files(keys: KeyFolder, tmp_path: Path) -> None:
+    for path in keys.path.iterdir():
+        shutil.copy2(path, tmp_path / path.name)
+
+
+@pytest.mark.usefixtures("key_files")
+@pytest.mark.parametrize("keys_of", [KEYS, OLD_KEYS], ids=["secureBoot", "of the predecessor"])
+@pytest.mark.parametrize(
+    ("key", "more"),
+    [
+        ("systemConfig.bootloader.provider", "bootloader: {provider: systemd-boot}"),
+        ("systemConfig.kernel.uki", "kernel: {uki: false}"),
+        ("systemConfig.kernel.cmdline", "kernel: {cmdline: \"a='b'\"}"),
+        ("systemConfig.bootloader.chain", "bootloader: {chain: vendor}"),
+        ("systemConfig.bootloader.tries", "bootloader: {tries: 3}"),
+    ],
+)
+def test_what_a_signed_iso_cannot_be_is_refused_by_its_name(
+    checked: Callable[[str, str], tuple[Finding, ...]], keys_of: str, key: str, more: str
+) -> None:
+    (finding,) = checked("iso", f"systemConfig:\n  name: a\n  {keys_of}\n  {more}\n")
+    assert (finding.reference, finding.hint is not None) == ("image-type", True)
+    assert f"'{key}'" in finding.message
+
+
+@pytest.mark.usefixtures("key_files")
+@pytest.mark.parametrize(
+    "more",
+    ["", "kernel: {uki: true}", "bootloader: {provider: grub2, timeout: 9}", "immutability: {enabled: true}"],
+)
+def test_an_iso_takes_keys_and_has_a_unified_kernel_image_then(more: str, tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "template.yml"
+    path.write_text(HEAD.replace("KIND", "iso") + f"systemConfig:\n  name: a\n  {KEYS}\n  {more}\n")
+    spec = load_image_spec(path, data)
+    assert spec.secure_boot is not None
+    assert spec.kernel.uki
+    assert "initrd-not-protected" not in {remark.reference for remark in remarks(spec)}
+
+
+@pytest.mark.usefixtures("key_files")
+def test_systemd_boot_enrols_the_keys_of_an_iso(checked: Callable[[str, str], tuple[Finding, ...]]) -> None:
+    assert checked("iso", f"systemConfig: {{name: a, {KEYS[:-1]}, enroll: if-safe}}}}\n") == ()
+
+
+@pytest.mark.usefixtures("key_files")
+def test_keys_as_the_predecessor_names_them_seal_the_root_too(tmp_path: Path, data: Path) -> None:
+    path = tmp_path / "template.yml"
+    path.write_text(HEAD.replace("KIND", "iso") + f"systemConfig: {{name: a, {OLD_KEYS}}}\n")
+    spec = load_image_spec(path, data)
+    assert spec.secure_boot is not None
+    assert spec.immutability.enabled
+
+
+def test_a_root_is_sealed_only_where_its_root_hash_is_signed(
+    checked: Callable[[str, str], tuple[Finding, ...]],
+) -> None:
+    (finding,) = checked("iso", "systemConfig: {name: a, immutability: {enabled: true}}\n")
+    assert "systemConfig.immutability.enabled" in finding.message
+    assert finding.hint is not None
+    assert "systemConfig.secureBoot" in finding.hint
 
 
 def test_what_is_switched_off_is_no_fault(checked: Callable[[str, str], tuple[Finding, ...]]) -> None:

@@ -524,6 +524,7 @@ DATA_ROWS = {
     "boot.stub": Change("boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON),
     "boot.loader": Change("boot", "systemd-bootx64.efi", "otherx64.efi", COMMON),
     "boot.removable_path": Change("boot", "BOOT/BOOTX64.EFI", "BOOT/bootx64.efi", COMMON),
+    "boot.loader_package": Change(NOTHING, "loaderPackage: systemd-boot-efi", "loaderPackage: other", COMMON),
     "boot.bless": Change("boot", "systemd-bless-boot,", "other-bless,", COMMON, first=COUNTED),
     "boot.bless where nothing is counted": Change(NOTHING, "systemd-bless-boot,", "other-bless,", COMMON),
     "boot.grub": Change("boot", "usr/bin/grub-mkimage", "usr/bin/other-mkimage", COMMON, first=GRUB),
@@ -791,7 +792,7 @@ def test_another_version_of_the_sandbox_runs_every_step(
 
 
 GRUB_EFI = ("make-grub-efi", "chain-grub-efi", "place-vendor-chain")
-LIVE_BOOT = ("make-live-boot",)
+LIVE_BOOT = ("make-live-boot", "make-signed-live-boot")
 INITRD_IMAGE = ("prepare-initrd-root", "write-initrd-image", "copy-kernel", "write-start-example")
 LOADERS = ("make-uki", "make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files")
 # Which steps a module's code is part of. Others that it may be named in have their reasons in step_sources.
@@ -816,21 +817,24 @@ CODE = {
     "image/selinux.py": LABELLING,
     "formats/file_contexts.py": LABELLING,
     "image/uki.py": {"make-uki"},
-    "image/ukify.py": {"make-uki"},
-    "image/boot_files.py": {*LOADERS, *LIVE_BOOT, "write-squashfs", "sign-boot", "write-disk", "write-iso"},
+    "image/ukify.py": {"make-uki", "make-signed-live-boot"},
+    "image/boot_files.py": {
+        *(*LOADERS, *LIVE_BOOT, "write-squashfs", "sign-boot", "write-disk", "write-iso"),
+        *("format-verity", "format-live-verity"),
+    },
     "image/bios_boot.py": {"write-disk"},
-    "image/loader_systemd.py": {"make-uki", "make-entries", *GRUB_EFI},
+    "image/loader_systemd.py": {"make-uki", "make-entries", "make-signed-live-boot", *GRUB_EFI},
     "image/loader_entries.py": {"make-entries"},
     "image/loader_grub_efi.py": set(GRUB_EFI),
     "image/loader_grub_bios.py": {"make-grub-bios", "place-boot-files"},
-    "image/grub_program.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
-    "image/grub_config.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
-    "image/kernel_files.py": {"make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files", "make-live-boot"},
+    "image/grub_program.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", *LIVE_BOOT},
+    "image/grub_config.py": {*GRUB_EFI, "make-grub-bios", "place-boot-files", *LIVE_BOOT},
+    "image/kernel_files.py": {"make-entries", *GRUB_EFI, "make-grub-bios", "place-boot-files", *LIVE_BOOT},
     "image/sign_boot.py": {"sign-boot"},
     "image/enrolment.py": {"make-enrolment"},
     "signing/authenticode.py": {"sign-boot"},
     "formats/uefi_keys.py": {"make-enrolment", "sign-boot"},
-    "image/pe.py": {"make-uki"},
+    "image/pe.py": {"make-uki", "make-signed-live-boot"},
     "image/pack_job.py": {"compress", "pack-disk", "pack-tar"},
     "image/pack_compress.py": {"compress"},
     "image/pack_tar.py": {"pack-tar"},
@@ -845,12 +849,17 @@ CODE = {
     "image/ext4.py": {"write-disk", "write-root-filesystem"},
     "image/write_packed.py": {"write-root-filesystem"},
     "image/root_filesystem.py": {"write-root-filesystem"},
-    "image/root_files.py": {"write-root-filesystem", "format-verity", "make-uki", "write-disk"},
-    "image/verity.py": {"format-verity"},
+    "image/root_files.py": {
+        *("write-root-filesystem", "format-verity", "make-uki", "write-disk"),
+        *("format-live-verity", "make-signed-live-boot", "write-iso"),
+    },
+    "image/verity.py": {"format-verity", "format-live-verity"},
     "image/fat.py": {"write-disk", "write-iso"},
     "image/live_boot.py": {"make-live-boot"},
-    "image/live_menu.py": {"make-live-boot"},
-    "image/medium.py": {"make-live-boot", "write-squashfs", "write-iso"},
+    "image/live_boot_signed.py": {"make-signed-live-boot"},
+    "image/live_grub.py": set(LIVE_BOOT),
+    "image/live_menu.py": set(LIVE_BOOT),
+    "image/medium.py": {*LIVE_BOOT, "write-squashfs", "write-iso", "format-verity", "format-live-verity"},
     "image/medium_digest.py": {"write-iso"},
     "image/attributes.py": {"write-squashfs", "write-root-filesystem", *INITRD_IMAGE},
     "image/squashfs.py": {"write-squashfs", "write-root-filesystem"},

@@ -11,7 +11,9 @@ import pytest
 
 from os_image_composer.build.plan import Plan
 from os_image_composer.config.spec import Target
-from support.deb_repository import NOW
+from os_image_composer.errors import TemplateError
+from support.boot_keys import KeyFolder
+from support.deb_repository import NOW, deb
 from support.planning import planned
 from support.small_archive import SmallArchive
 from support.small_data import SmallData
@@ -26,17 +28,23 @@ systemConfig:
   kernel: {cmdline: console=ttyS0}
 """
 LIVE = "  live: {title: one}\n  bootloader: {provider: grub, timeout: 3}\n"
+BOOT_EFI = "  packages: [systemd-boot-efi]\n"
+KEYS = "  secureBoot: {key: keys/db.key, certificate: keys/db.pem}\n"
+SIGNED = BOOT_EFI + KEYS
+SEALED = "  immutability: {enabled: true}\n"
 
 
 @dataclass(frozen=True)
 class Change:
-    """`old` becomes `new` in the template, or in `file` of the distributions' data; `steps` then have other work."""
+    """`old` becomes `new` in the template, or in `file` of the distributions' data; `steps` then have other work.
+    `more` is in the template before and after."""
 
     kind: str
     steps: str
     old: str
     new: str
     file: str | None = None
+    more: str = ""
 
 
 ROWS = {
@@ -53,6 +61,26 @@ ROWS = {
     "live.files": Change("iso", "initrd", "set -eu", "set -eux", "osv/live/dracut/live-root.sh"),
     "squashfs": Change("iso", "root-filesystem", "squashfs: zstd", "squashfs: xz", COMMON),
     "live: boot.grub": Change("iso", "boot", "format: i386-pc", "format: i386-qemu", COMMON),
+    "live: keys": Change("iso", "initrd boot enrolment sign-boot iso", "  live:", KEYS + "  live:", more=BOOT_EFI),
+    "signed: sealed": Change("iso", "initrd boot iso verity", "  live:", SEALED + "  live:", more=SIGNED),
+    "signed: title": Change("iso", "boot", "title: one", "title: two", more=SIGNED),
+    "signed: timeout": Change("iso", "boot", "timeout: 3", "timeout: 4", more=SIGNED),
+    "signed: command line": Change("iso", "boot", "console=ttyS0", "console=tty0", more=SIGNED),
+    "signed: enrolled by systemd-boot": Change(
+        "iso", "sign-boot", "certificate: keys/db.pem}", "certificate: keys/db.pem, enroll: force}", more=SIGNED
+    ),
+    "signed: boot.stub": Change("iso", "boot", "linuxx64.efi.stub", "addonx64.efi.stub", COMMON, SIGNED),
+    "signed: boot.loader": Change("iso", "boot", "systemd-bootx64.efi", "otherx64.efi", COMMON, SIGNED),
+    "signed: boot.grub of a BIOS": Change("iso", "boot", "format: i386-pc", "format: i386-qemu", COMMON, SIGNED),
+    "signed: boot.grub of UEFI": Change("iso", "", "format: x86_64-efi", "format: other-efi", COMMON, SIGNED),
+    "signed: what a sealed root needs": Change("iso", "", "cmdline: rd.shell=0", "cmdline: rd.shell=1", COMMON, SIGNED),
+    "sealed: what a sealed root needs": Change(
+        "iso", "boot", "cmdline: rd.shell=0", "cmdline: rd.shell=1", COMMON, SIGNED + SEALED
+    ),
+    "live.signed.argv": Change("iso", "initrd", "--add, image-live-choice", "-a, image-live-choice", COMMON, SIGNED),
+    "live.signed.into": Change("iso", "initrd", "91image-live-choice", "92image-live-choice", COMMON, SIGNED),
+    "live.signed.files": Change("iso", "initrd", "set -eu", "set -eux", "osv/live/signed/live-choice.sh", SIGNED),
+    "live.signed without keys": Change("iso", "", "set -eu", "set -eux", "osv/live/signed/live-choice.sh"),
     "initrd: command line": Change("img", "qemu-example ipxe-example", "console=ttyS0", "console=tty0"),
     # Names of files are in the examples.
     "initrd: version": Change("img", "qemu-example ipxe-example sbom", '"1.0"', '"1.1"'),
@@ -69,7 +97,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SmallArchive
     for kind in ("img", "iso"):
         root = tmp_path_factory.mktemp(kind)
         data = SmallData("deb", root, NOW, Target("debian", "debian13", "x86_64", kind))
-        data.write()
+        data.write(*(deb(name) for name in ("systemd-boot-efi",)))
         archive = SmallArchive(data)
         archive.settings.write_text(
             f"config_dir: {data.data}\ncache_dir: {archive.cache}\nwork_dir: {root}/work\n"
@@ -80,7 +108,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SmallArchive
 
 
 def plan(archive: SmallArchive, folder: Path, text: str, data: Path | None = None) -> Plan:
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     file = folder / "template.yml"
     file.write_text(text)
     return planned(archive, file, data)
@@ -92,10 +120,14 @@ def edited(text: str, change: Change) -> str:
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_a_change_runs_its_steps_and_no_others(name: str, archives: dict[str, SmallArchive], tmp_path: Path) -> None:
+def test_a_change_runs_its_steps_and_no_others(
+    name: str, archives: dict[str, SmallArchive], keys: KeyFolder, tmp_path: Path
+) -> None:
     change = ROWS[name]
+    for folder in ("before", "after"):
+        shutil.copytree(keys.path, tmp_path / folder / "keys")
     archive, data = archives[change.kind], None
-    text = TEMPLATE.replace("KIND", change.kind) + (LIVE if change.kind == "iso" else "")
+    text = TEMPLATE.replace("KIND", change.kind) + (LIVE + change.more if change.kind == "iso" else "")
     before = plan(archive, tmp_path / "before", text)
     if change.file:
         data = tmp_path / "data"
@@ -108,10 +140,23 @@ def test_a_change_runs_its_steps_and_no_others(name: str, archives: dict[str, Sm
     other = {
         s.name
         for s in after
-        if (s.step.action.kind, s.step.options(), s.step.inputs)
+        if s.name not in old
+        or (s.step.action.kind, s.step.options(), s.step.inputs)
         != (old[s.name].action.kind, old[s.name].options(), old[s.name].inputs)
     }
     assert other == set(change.steps.split())
+
+
+def test_a_signed_iso_without_the_boot_loaders_package_is_refused_before_anything_is_built(
+    archives: dict[str, SmallArchive], keys: KeyFolder, tmp_path: Path
+) -> None:
+    shutil.copytree(keys.path, tmp_path / "iso" / "keys")
+    with pytest.raises(TemplateError) as caught:
+        plan(archives["iso"], tmp_path / "iso", TEMPLATE.replace("KIND", "iso") + KEYS)
+    error = caught.value
+    assert (error.reference, error.hint) == ("no-boot-files", "add systemd-boot-efi to systemConfig.packages")
+    assert error.origin is not None
+    assert error.origin.line == 7
 
 
 def test_every_file_of_a_plan_is_a_goal(archives: dict[str, SmallArchive], tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from os_image_composer.config.template import ImageTemplate
 from os_image_composer.config.yaml_source import parse_yaml
 from os_image_composer.errors import ComposerError
 from os_image_composer.formats.file_contexts import FileContexts
-from os_image_composer.formats.iso9660 import read_medium
+from os_image_composer.formats.iso9660 import find_file, read_medium
 from os_image_composer.formats.partition_table import read_partition_table
 from os_image_composer.formats.pe import content, parse_pe, room_of
 from os_image_composer.formats.signed_data import parse_signed_data
@@ -241,8 +241,11 @@ def targets(work: Workplace) -> dict[str, Target]:
             assert all("/" not in name for name in found.files)
 
     def medium(data: bytes) -> None:
+        whole = Window.of(small_medium.disk(data))
         with contextlib.suppress(FormatError):
-            read_medium(Window.of(small_medium.disk(data)))
+            read_medium(whole)
+        with contextlib.suppress(FormatError):
+            find_file(whole, "live/a")
 
     def volume(data: bytes) -> None:
         for reader in (read_partition_table, identify, open_filesystem):
@@ -293,7 +296,7 @@ def targets(work: Workplace) -> dict[str, Target]:
         "labels": Target(labels, (_RULES,), 1024),
         "lock": Target(lock, (_lock(),), 8192),
         "manifest": Target(manifest, (_MANIFEST,), 1024),
-        "medium": Target(medium, (small_medium.medium(), small_medium.medium("A", b"SHA-256 0 1")), 8192),
+        "medium": Target(medium, _media(), 24576),
         "members": Target(members, (_tar(tarfile.PAX_FORMAT), _tar(tarfile.GNU_FORMAT)), 16384),
         "packages": Target(packages, (repository.index_text(),)),
         "paragraph": Target(paragraph, (b"A: b\nC: d\n e\n\n# x\nF: g\n",), 1024),
@@ -406,3 +409,9 @@ def _volume() -> bytes:
     data[0x438:0x43A] = b"\x53\xef"
     data[512:520] = b"EFI PART"
     return bytes(data)
+
+
+def _media() -> tuple[bytes, ...]:
+    """From the volume descriptors on."""
+    filled = small_medium.with_files({"a": b"content", "b": b""})[16 * small_medium.SECTOR :]
+    return small_medium.medium(), small_medium.medium("A", b"SHA-256 0 1"), filled

@@ -14,27 +14,29 @@ from support.small_images import MIB, made
 from support.workshop import TEMPLATE, Workshop
 
 LOADER, UKI = "EFI/BOOT/BOOTX64.EFI", "EFI/Linux/debian13-minimal.efi"
-_ESP = MIB  # bytes from the image's start
 
 
 @dataclass(frozen=True)
 class SignedImage:
+    """`esp` is where the EFI system partition begins, in bytes from the image's start."""
+
     image: Path
     keys: KeyFolder
+    esp: int = MIB
 
     @property
     def enrolment(self) -> Path:
         return self.image.with_suffix(".secure-boot")
 
     def program(self, name: str) -> bytes:
-        return made("mtype", "-i", f"{self.image}@@{_ESP}", f"::{name}").stdout
+        return made("mtype", "-i", f"{self.image}@@{self.esp}", f"::{name}").stdout
 
     def with_program(self, folder: Path, name: str, content: bytes) -> Path:
         """A copy of the image, in `folder`, that has `content` for a file of its EFI system partition."""
         copy = folder / self.image.name
         copy_sparse(self.image, copy)
         (folder / "program").write_bytes(content)
-        made("mcopy", "-D", "o", "-i", f"{copy}@@{_ESP}", str(folder / "program"), f"::{name}")
+        made("mcopy", "-D", "o", "-i", f"{copy}@@{self.esp}", str(folder / "program"), f"::{name}")
         return copy
 
     def changed(self, name: str, section: str, old: bytes | None = None, new: bytes = b"") -> bytes:

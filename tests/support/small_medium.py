@@ -33,3 +33,33 @@ def medium(label: str = "LABEL", digest: bytes = b"", sectors: int = 4) -> bytes
 def disk(content: bytes) -> bytes:
     """With the 16 sectors before it."""
     return bytes(16 * SECTOR) + content
+
+
+def with_files(files: dict[str, bytes]) -> bytes:
+    """A whole medium that has `files` in its folder LIVE. Behind the descriptors come the root's records, three sectors
+    of the folder's, then the files."""
+    root, folder = 20, 21
+    records = [_record("\0", folder, 3 * SECTOR, 2), _record("\1", root, SECTOR, 2)]
+    contents, sector = b"", folder + 3
+    for name, content in files.items():
+        records.append(_record(f"{name.upper()};1", sector, len(content)))
+        contents += content.ljust(-(-len(content) // SECTOR) * SECTOR, b"\0")
+        sector += -(-len(content) // SECTOR)
+    sectors = [b""]
+    for record in records:  # none goes over the end of a sector
+        if len(sectors[-1]) + len(record) > SECTOR:
+            sectors.append(b"")
+        sectors[-1] += record
+    whole = bytearray(disk(medium(sectors=sector - 16)))
+    whole[16 * SECTOR + 156 : 16 * SECTOR + 190] = _record("\0", root, SECTOR, 2)
+    whole += (_record("\0", root, SECTOR, 2) + _record("LIVE", folder, 3 * SECTOR, 2)).ljust(SECTOR, b"\0")
+    return bytes(whole) + b"".join(s.ljust(SECTOR, b"\0") for s in sectors).ljust(3 * SECTOR, b"\0") + contents
+
+
+def _record(name: str, sector: int, size: int, flags: int = 0) -> bytes:
+    """A directory record (ECMA-119 9.1), with numbers in both byte orders."""
+    letters = name.encode()
+    length = 33 + len(letters) + (len(letters) + 1) % 2
+    numbers = struct.pack("<I", sector) + struct.pack(">I", sector) + struct.pack("<I", size) + struct.pack(">I", size)
+    head = bytes([length, 0]) + numbers + bytes(7) + bytes([flags, 0, 0]) + struct.pack("<H", 1) + struct.pack(">H", 1)
+    return (head + bytes([len(letters)]) + letters).ljust(length, b"\0")

@@ -73,13 +73,21 @@ class InitrdData:
 
 
 @dataclass(frozen=True)
-class LiveData:
-    """What the initrd of a live system takes beside others': `argv` is added to the generator's, `files` (name, text,
-    whether it is a program) are put into the folder `into` for it to find, for that one run."""
+class InitrdModule:
+    """What an initrd takes beside others': `argv` is added to the generator's, `files` (name, text, whether it is a
+    program) are put into the folder `into` for it to find, for that one run."""
 
     argv: tuple[str, ...]
     into: str
     files: tuple[tuple[str, str, bool], ...]
+
+
+@dataclass(frozen=True)
+class LiveData(InitrdModule):
+    """That of a live system; `signed` is what it takes further where one signed program starts every entry of the
+    menu."""
+
+    signed: InitrdModule | None = None
 
 
 @dataclass(frozen=True)
@@ -124,14 +132,15 @@ class VendorChain:
 @dataclass(frozen=True)
 class BootData:
     """Where the boot files are in the image root: a glob for the kernel, the UKI stub, the boot loader, and
-    the names that the firmware looks for on the EFI system partition. `bless` is the program that confirms a boot which
-    is counted."""
+    the names that the firmware looks for on the EFI system partition. `loader_package` brings stub and boot loader;
+    `bless` is the program that confirms a boot which is counted."""
 
     kernel: str
     modules: str
     stub: str
     loader: str
     removable_path: str  # EFI/BOOT/BOOTX64.EFI
+    loader_package: str | None = None
     bless: PackagedFile | None = None
     grub: GrubData | None = None
     vendor: VendorChain | None = None

@@ -25,6 +25,7 @@ from os_image_composer.config.distribution import (
     GrubPlatform,
     ImageTools,
     InitrdData,
+    InitrdModule,
     LiveData,
     PackagedFile,
     ReadOnlyRootData,
@@ -168,15 +169,20 @@ class _Boot(_Section):
     stub: Glob
     loader: Glob
     removable_path: Glob
+    loader_package: Word | None = None
     bless: _PackagedFile | None = None
     grub: _Grub | None = None
     vendor: _VendorChain | None = None
 
 
-class _Live(_Section):
+class _InitrdModule(_Section):
     argv: list[str]
     files: Glob
     into: Glob
+
+
+class _Live(_InitrdModule):
+    signed: _InitrdModule | None = None
 
 
 class _Architecture(_Section):
@@ -283,7 +289,13 @@ def default_template_path(data: Path, target: Target) -> Path:
 def _live(item: _Live | None, data: Path) -> LiveData | None:
     if item is None:
         return None
-    return LiveData(tuple(item.argv), item.into, _files(data / "osv" / item.files))
+    signed = item.signed
+    further = InitrdModule(*_module(signed, data)) if signed else None
+    return LiveData(*_module(item, data), signed=further)
+
+
+def _module(item: _InitrdModule, data: Path) -> tuple[tuple[str, ...], str, tuple[tuple[str, str, bool], ...]]:
+    return tuple(item.argv), item.into, _files(data / "osv" / item.files)
 
 
 def _read_only_root(item: _ReadOnlyRoot | None, data: Path) -> ReadOnlyRootData | None:
@@ -333,6 +345,7 @@ def _boot(found: _Boot) -> BootData:
         stub=found.stub,
         loader=found.loader,
         removable_path=found.removable_path,
+        loader_package=found.loader_package,
         bless=_file(found.bless) if found.bless else None,
         grub=_grub(found.grub) if found.grub else None,
         vendor=_vendor(found.vendor) if found.vendor else None,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from os_image_composer.config.boot_rules import ESCAPED_BY_GRUB
 from os_image_composer.config.findings import Location, key_path, where
+from os_image_composer.config.secure_boot import OLD
 from os_image_composer.config.yaml_source import MappingNode, ScalarNode
 from os_image_composer.errors import Finding
 
@@ -32,8 +33,6 @@ _ISO = {
     f"{_LOADER}.tries": "nothing can be counted on a medium that is not written to",
     f"{_LOADER}.kernels": "a live system has one kernel",
     f"{_LOADER}.chain": "the signed GRUB of a vendor does not look for its menu on a CD",
-    f"{_SYSTEM}.immutability": "the root of a live system is not written to, and is not sealed yet",
-    f"{_SYSTEM}.secureBoot": "GRUB, which starts it, hands over to no program while secure boot is on without a shim",
     f"{_SYSTEM}.selinux": "labels in a live ISO are not built yet",
 }
 _DISK = {f"{_SYSTEM}.live": "it describes a live ISO"}
@@ -62,17 +61,29 @@ def check_image_type(merged: MappingNode, image_type: str | None) -> Iterator[Fi
 
 
 def _iso_loader(merged: MappingNode) -> Iterator[Finding]:
+    old = any(_at(merged, (_SYSTEM, "immutability", word)) is not None for word in OLD)
+    keys = old or _at(merged, (_SYSTEM, "secureBoot")) is not None
+    sealed: Location = (_SYSTEM, "immutability", "enabled")
+    if _value(merged, sealed) is True and not keys:
+        message = f"'{key_path(sealed)}' cannot be true with imageType: iso without keys"
+        why = "nothing verifies the root hash, so whoever can write to the medium can write another one"
+        hint = "give keys: systemConfig.secureBoot"
+        yield Finding("image-type", f"{message}: {why}", where(merged, sealed), hint)
     provider: Location = (*_LOADER.split("."), "provider")
     if _value(merged, provider) not in (None, "grub", "grub2"):
         message = f"'{key_path(provider)}' cannot be '{_value(merged, provider)}' with imageType: iso"
-        yield Finding("image-type", f"{message}: a BIOS does not start it", where(merged, provider), "provider: grub")
+        hint = "remove it: UEFI starts systemd-boot where there are keys, a BIOS GRUB" if keys else "provider: grub"
+        yield Finding("image-type", f"{message}: a BIOS does not start it", where(merged, provider), hint)
     cmdline: Location = (_SYSTEM, "kernel", "cmdline")
     if any(character in str(_value(merged, cmdline) or "") for character in ESCAPED_BY_GRUB):
         message = f"'{key_path(cmdline)}' cannot hold quotes or backslashes with imageType: iso: GRUB changes them"
         yield Finding("image-type", message, where(merged, cmdline), "remove them")
     uki: Location = (_SYSTEM, "kernel", "uki")
-    if _value(merged, uki) is True:
+    if _value(merged, uki) is True and not keys:
         message = f"'{key_path(uki)}' cannot be true with imageType: iso: a BIOS starts no unified kernel image"
+        yield Finding("image-type", message, where(merged, uki), "remove it; with systemConfig.secureBoot UEFI has one")
+    elif _value(merged, uki) is False and keys:
+        message = f"'{key_path(uki)}' cannot be false with keys: only in a unified kernel image an initrd is verified"
         yield Finding("image-type", message, where(merged, uki), "remove it")
 
 

@@ -70,7 +70,8 @@ def check_secure_boot(merged: MappingNode) -> Iterator[Finding]:
     trusted = said.get("trusted")
     for number in range(len(trusted.items) if isinstance(trusted, SequenceNode) else 0):
         yield from _certificate(merged, (*SECURE_BOOT, "trusted", number))
-    provider = _text(merged, ("systemConfig", "bootloader", "provider"))
+    iso = _text(merged, ("target", "imageType")) == "iso"  # it has systemd-boot beside GRUB
+    provider = None if iso else _text(merged, ("systemConfig", "bootloader", "provider"))
     if _text(merged, (*SECURE_BOOT, "enroll")) in ("if-safe", "force") and provider not in (None, "systemd-boot"):
         place = where(merged, (*SECURE_BOOT, "enroll"))
         message = (

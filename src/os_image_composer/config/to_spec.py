@@ -29,6 +29,7 @@ def image_spec(
         raise ValueError("the template was not checked")
     target = model.target
     files, origins = _files(system.additional_files, origins)
+    keys = secure_boot_spec(system.secure_boot, system.immutability, origins)
     return spec.ImageSpec(
         name=model.image.name,
         version=model.image.version,
@@ -42,7 +43,7 @@ def image_spec(
         package_groups=_package_groups(chain),
         weak_dependencies=bool(system.weak_dependencies),
         bootloader=_bootloader(system),
-        kernel=_kernel(system),
+        kernel=_kernel(system, signed_iso=target.image_type == "iso" and keys is not None),
         immutability=spec.Immutability(system.immutability is not None and system.immutability.enabled),
         users=tuple(_user(user) for user in system.users),
         groups=tuple(spec.Group(group.name, group.gid) for group in system.groups),
@@ -58,7 +59,7 @@ def image_spec(
             spec.RequestedSuite(repository.codename, repository.priority) for repository in model.package_repositories
         ),
         live=spec.Live(system.live.title if system.live else None),
-        secure_boot=secure_boot_spec(system.secure_boot, system.immutability, origins),
+        secure_boot=keys,
         origins={**origins, **_package_places(chain)},
     )
 
@@ -107,7 +108,8 @@ def _bootloader(system: SystemTemplate) -> spec.Bootloader:
     )
 
 
-def _kernel(system: SystemTemplate) -> spec.Kernel:
+def _kernel(system: SystemTemplate, *, signed_iso: bool) -> spec.Kernel:
+    """A signed ISO has a unified kernel image for UEFI, whatever starts it by a BIOS."""
     kernel = system.kernel
     if kernel is None:
         raise ValueError("the template was not checked")
@@ -116,7 +118,7 @@ def _kernel(system: SystemTemplate) -> spec.Kernel:
         cmdline=(kernel.cmdline or "").strip(),
         packages=tuple(kernel.packages or ()),
         extra_modules=tuple((kernel.enable_extra_modules or "").split()),
-        uki=makes_uki(kernel.uki, loader_name(system.bootloader.provider if system.bootloader else None)),
+        uki=signed_iso or makes_uki(kernel.uki, loader_name(system.bootloader.provider if system.bootloader else None)),
     )
 
 

@@ -1,11 +1,12 @@
-"""What a CD says of itself: its volume, and what firmware starts from it.
+"""What a CD says of itself: its volume, what firmware starts from it, and where a file of it is.
 
-Sources: ECMA-119 §8.4 (primary volume descriptor); "El Torito" Bootable CD-ROM Format Specification 1.0 §2. Offsets and
-sizes are bytes; a sector of a CD has 2048.
+Sources: ECMA-119 §8.4 (primary volume descriptor), §9.1 (directory records); "El Torito" Bootable CD-ROM Format
+Specification 1.0 §2. Offsets and sizes are bytes; a sector of a CD has 2048.
 """
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ _MOST_DESCRIPTORS = 64
 _PRIMARY, _BOOT, _END = 1, 0, 255
 _PLATFORMS = {0x00: "bios", 0x01: "powerpc", 0x02: "mac", 0xEF: "uefi"}
 _MOST_ENTRIES = SECTOR // 32
+_MOST_OF_A_FOLDER = 1 << 20  # bytes of directory records that are read
+_FOLDER, _GOES_ON = 0x02, 0x80  # flags of a directory record (§9.1.6)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,53 @@ def read_medium(disk: Window) -> Medium | None:
     digest = primary[883:1395].decode("ascii", "replace").strip(" \0") or None
     entries = _entries(disk.read(catalog * SECTOR, SECTOR)) if catalog is not None else ()
     return Medium(primary[40:72].decode("ascii", "replace").rstrip(), blocks * block, digest, entries)
+
+
+def find_file(disk: Window, path: str) -> Window | None:
+    """The content of a file, by its path from the root, with `/`; None where there is none. Names are compared as a
+    plain ISO 9660 writes them: in capitals. Raises FormatError for a damaged medium."""
+    primary = disk.read(_FIRST * SECTOR, SECTOR)
+    if primary[:6] != b"\x01CD001":
+        raise FormatError("the medium does not begin with a primary volume descriptor")
+    folder: tuple[int, int] = struct.unpack_from("<I4xI", primary, 156 + 2)
+    *folders, file = path.upper().split("/")
+    for name in folders:
+        found = _extents(disk, folder, name, _FOLDER)
+        if not found:
+            return None
+        folder = found[0]
+    found = _extents(disk, folder, file, 0)
+    if not found:
+        return None
+    start = found[0][0]
+    for (one, size), (other, _) in itertools.pairwise(found):  # a file of 4 GiB and more has several
+        if one + -(-size // SECTOR) != other:
+            raise FormatError(f"{path} lies in pieces")
+    return disk.part(start * SECTOR, sum(size for _, size in found))
+
+
+def _extents(disk: Window, folder: tuple[int, int], name: str, kind: int) -> list[tuple[int, int]]:
+    """First sector and size in bytes of what is called `name` in `folder`, which is given by the same."""
+    start, size = folder
+    records = disk.read(start * SECTOR, min(size, _MOST_OF_A_FOLDER))
+    found = []
+    at = 0
+    while at < len(records):
+        length = records[at]
+        if not length:  # none goes over the end of a sector
+            at = (at // SECTOR + 1) * SECTOR
+            continue
+        record = records[at : at + length]
+        if length < 34 or len(record) < length:
+            raise FormatError("a directory record is damaged")
+        extent = struct.unpack_from("<I4xI", record, 2)
+        flags, letters = record[25], record[33 : 33 + record[32]]
+        if letters.partition(b";")[0].rstrip(b".") == name.encode() and flags & _FOLDER == kind:
+            found.append(extent)
+            if not flags & _GOES_ON:
+                break
+        at += length
+    return found
 
 
 def _entries(catalog: bytes) -> tuple[BootEntry, ...]:

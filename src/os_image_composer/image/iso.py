@@ -26,11 +26,13 @@ from os_image_composer.errors import StepError
 from os_image_composer.image.boot_files import ESP
 from os_image_composer.image.disk_job import DiskJob
 from os_image_composer.image.layout import MIB, PlacedPartition
-from os_image_composer.image.medium import EL_TORITO, HYBRID, LIVE_FOLDER, MEDIUM, SQUASHFS
+from os_image_composer.image.medium import EL_TORITO, HYBRID, LIVE_FOLDER, MEDIUM, SEAL, SQUASHFS
 from os_image_composer.image.medium_digest import implant_digest
+from os_image_composer.image.root_files import HASH_TREE
 from os_image_composer.image.write_fat import write_fat
 
 _OUTPUT, _BOOT, _ROOT, _ESP_IMAGE = "/run/disk", "/run/boot", "/run/root", "/run/esp"
+_SEAL = "/run/seal"
 _ESP_GUID = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 # Microsoft's basic data, which systems that know no better open as a disk with files: it is one.
 _DATA_GUID = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
@@ -38,8 +40,9 @@ _DATA_GUID = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
 
 @dataclass(frozen=True)
 class WriteIso:
-    """`label` is the volume identifier; `disk_uuid` the partition table's, from which xorriso takes those of the
-    partitions; `esp` describes the EFI system partition, which grows with its files."""
+    """The input `verity` has the hash tree of a sealed root. `label` is the volume identifier; `disk_uuid` the
+    partition table's, from which xorriso takes those of the partitions; `esp` describes the EFI system partition, which
+    grows with its files."""
 
     kind: ClassVar[str] = "write-iso"
     version: ClassVar[int] = 1
@@ -68,8 +71,10 @@ class WriteIso:
             # For UEFI, as a CD; as a disk it finds the partition.
             *("-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"),
             *("-graft-points", f"{_BOOT}/{MEDIUM}", f"{LIVE_FOLDER}/{SQUASHFS}={_ROOT}/{SQUASHFS}"),
+            *(f"{LIVE_FOLDER}/{SEAL}={_SEAL}/{HASH_TREE}" for _ in work.all("verity")),
         )
         mounts = (
+            *(Bind(seal, _SEAL) for seal in work.all("verity")),
             Bind(work.output, _OUTPUT, read_only=False),
             Bind(boot, _BOOT),
             Bind(work.one("root"), _ROOT),

@@ -14,7 +14,7 @@ from os_image_composer.image.boot_files import ESP, place
 from os_image_composer.image.initrd import initrd_file
 from os_image_composer.image.kernel import Kernel
 
-_OS_RELEASE = "/usr/lib/os-release"
+OS_RELEASE = "/usr/lib/os-release"
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ def copy_kernels(
 
 def system_of(work: Work[Services], target: Tree) -> System:
     """Raises StepError `no-boot-files` where the image has no os-release(5)."""
-    found = work.services.sandbox.read(target, [_OS_RELEASE])
-    if _OS_RELEASE not in found:
-        raise StepError("no-boot-files", f"the image has no {_OS_RELEASE}", hint="add the package that has it")
-    fields = parse_os_release(found[_OS_RELEASE])
+    found = work.services.sandbox.read(target, [OS_RELEASE])
+    if OS_RELEASE not in found:
+        raise StepError("no-boot-files", f"the image has no {OS_RELEASE}", hint="add the package that has it")
+    fields = parse_os_release(found[OS_RELEASE])
     title = "".join(c for c in fields.get("PRETTY_NAME", "Linux") if c.isprintable())
     name = "".join(c for c in fields.get("ID", "linux") if c.isalnum() or c in "._-")
     return System(title, name)

@@ -10,6 +10,7 @@ MEDIUM = "medium"
 HYBRID = f"{BIOS}/boot_hybrid.img"
 #: On the medium: GRUB as a BIOS starts it from a CD, and as that sector finds it on a disk.
 EL_TORITO = "boot/grub/eltorito.img"
-#: On the medium: kernel, initrd and root filesystem.
+#: On the medium: kernel, initrd and root filesystem; and the hash tree over that, where it is sealed.
 LIVE_FOLDER = "live"
 SQUASHFS = "root.squashfs"
+SEAL = "root.verity"

@@ -9,17 +9,15 @@ from os_image_composer.build.step import Input, Step
 from os_image_composer.chroot.installer import Surroundings, all_of, installer_for
 from os_image_composer.chroot.services import PackageFile
 from os_image_composer.chroot.unpack import UnpackPackages
-from os_image_composer.config.distribution import Distribution, GrubData, LiveData
+from os_image_composer.config.distribution import Distribution
 from os_image_composer.config.spec import ImageSpec
-from os_image_composer.errors import TemplateError
 from os_image_composer.image.accounts import Account, AccountGroup
 from os_image_composer.image.enrolment import MakeEnrolment
 from os_image_composer.image.identifiers import derived_uuid, fat_serial
-from os_image_composer.image.initrd import InitrdFile, MakeInitrd
+from os_image_composer.image.initrd import MakeInitrd
 from os_image_composer.image.initrd_image import CopyKernel, PrepareInitrdRoot, WriteInitrdImage, WriteStartExample
-from os_image_composer.image.iso import WriteIso, esp_partition, volume_label
+from os_image_composer.image.iso import WriteIso, esp_partition
 from os_image_composer.image.layout import DiskLayout, fstab, lay_out
-from os_image_composer.image.live_boot import MakeLiveBoot
 from os_image_composer.image.live_root import WriteSquashfs
 from os_image_composer.image.os_config import ConfigureOs
 from os_image_composer.image.placed_files import PlacedFile
@@ -30,6 +28,7 @@ from os_image_composer.ospackage.lock import Lock, PackageSet
 from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_packages
 from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice, makes_initrd
+from os_image_composer.provider.live_steps import live_boot_step, live_initrd, medium_label, seal_step
 from os_image_composer.provider.pack_steps import (
     INITRD_IMAGE,
     IPXE_EXAMPLE,
@@ -89,7 +88,6 @@ def initrd_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, 
 def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
     """The root filesystem on a medium that starts it, and lets it run from there."""
     spec = switched(spec, distribution)
-    live, grub = _live(distribution)
     tools = Step("image-tools", UnpackPackages(_files(lock.sets["image-tools"])))
     uses = Input("tools", tools.name)
     surroundings = _surroundings(lock, distribution)
@@ -97,43 +95,21 @@ def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ex
     layers = list(installed.layers)
     configured = _configured(spec, lock, distribution, extras, None, layers)
     projected = _projected(distribution, layers, configured)
-    files = tuple(InitrdFile(f"{live.into}/{name}", text, program) for name, text, program in live.files)
-    initrd = _initrd(spec, lock, distribution, layers, projected, ForInitrd(live.argv, files))
+    initrd = _initrd(spec, lock, distribution, layers, projected, live_initrd(spec, distribution))
     licences, bill = _bill(spec, lock, distribution, layers, configured)
     squashfs = WriteSquashfs(distribution.squashfs, lock.source_date_epoch)
     root = Step("root-filesystem", squashfs, (*all_of("lower", [*layers, configured, bill]), uses))
-    volume = derived_uuid(lock.seed, "live", spec.version)
-    label = volume_label(spec.name, volume)
-    action = MakeLiveBoot(
-        title=spec.live.title,
-        label=label,
-        mark=f"live/{volume}",
-        cmdline=spec.kernel.cmdline,
-        kernels=kernel_choice(spec, distribution.boot),
-        grub=grub,
-        removable_path=distribution.boot.removable_path,
-        timeout=spec.bootloader.timeout,
-    )
-    boot = Step("boot", action, (*all_of("lower", layers), Input("initrd", initrd.name)))
-    esp = derived_uuid(lock.seed, "esp")
-    iso = WriteIso(
-        label, str(derived_uuid(lock.seed, "disk")), esp_partition(str(esp), fat_serial(esp)), lock.source_date_epoch
-    )
-    medium = Step(ISO_IMAGE, iso, (Input("boot", boot.name), Input("root", root.name), uses))
+    seal = seal_step(spec, lock, root, tools)
+    boot = live_boot_step(spec, lock, distribution, layers, initrd, tools, seal)
+    signed = _signed(spec, lock, boot, extras)
+    bootable = signed[-1] if signed else boot
+    disk, esp = (derived_uuid(lock.seed, name) for name in ("disk", "esp"))
+    label = medium_label(spec, lock)
+    iso = WriteIso(label, str(disk), esp_partition(str(esp), fat_serial(esp)), lock.source_date_epoch)
+    sealed = (Input("verity", seal.name),) if seal else ()
+    medium = Step(ISO_IMAGE, iso, (Input("boot", bootable.name), Input("root", root.name), *sealed, uses))
     before = [tools, *installed.steps, configured, projected, initrd, licences, bill, root]
-    return [*before, boot, medium]
-
-
-def _live(distribution: Distribution) -> tuple[LiveData, GrubData]:
-    """Raises TemplateError `no-live-image` for a distribution of which it is not known how."""
-    grub = distribution.boot.grub
-    if distribution.live is None or grub is None or grub.efi is None or grub.bios is None:
-        raise TemplateError(
-            "no-live-image",
-            f"no live ISO can be made of {distribution.dist}",
-            cause="its data do not say how its initrd finds the medium, or which GRUB starts it by UEFI and by a BIOS",
-        )
-    return distribution.live, grub
+    return [*before, *((seal,) if seal else ()), boot, *signed, medium]
 
 
 def raw_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:

@@ -10,6 +10,7 @@ import re
 import uuid
 from collections.abc import Iterator, Mapping
 
+from os_image_composer.formats.iso9660 import find_file
 from os_image_composer.formats.partition_table import Partition, PartitionTable
 from os_image_composer.formats.verity import check_tree
 from os_image_composer.formats.window import FormatError, Window
@@ -20,6 +21,9 @@ _SEALS = {
     "root": ("roothash", "systemd.verity_root_data", "systemd.verity_root_hash"),
     "usr": ("usrhash", "systemd.verity_usr_data", "systemd.verity_usr_hash"),
 }
+# The option of this tool's own live media; the files are on the medium, which is its first partition, too.
+_LIVE, _LIVE_DATA, _LIVE_TREE = "image.live.verity", "live/root.squashfs", "live/root.verity"
+_MEDIUM = 1
 _HASH = re.compile(r"[0-9a-fA-F]{64}|[0-9a-fA-F]{128}")
 _DEVICE = re.compile(r"(?:PARTUUID=|/dev/disk/by-partuuid/)([0-9a-fA-F-]{36})")
 
@@ -30,6 +34,9 @@ def sealed_roots(programs: tuple[EfiProgram, ...], table: PartitionTable | None,
     known: dict[tuple[str, str, str], str | None] = {}
     for program in programs:
         options = _options(program.text.get(".cmdline", ""))
+        if _LIVE in options:
+            root_hash = options[_LIVE].lower()
+            yield SealedRoot("root", program.path, root_hash, _MEDIUM, _MEDIUM, _live_fault(root_hash, disk))
         for what, (option, data_option, tree_option) in _SEALS.items():
             root_hash = options.get(option, "").lower()
             if option not in options:
@@ -52,15 +59,34 @@ def _fault(root_hash: str, data: Partition | None, tree: Partition | None, disk:
     if data is None or tree is None:
         return f"no partition of this disk holds its {'data' if data is None else 'hash tree'}"
     try:
-        check = check_tree(disk.part(data.start, data.size), disk.part(tree.start, tree.size), bytes.fromhex(root_hash))
+        contents = disk.part(data.start, data.size), disk.part(tree.start, tree.size)
+        return _difference(root_hash, *contents, f"partition {data.number}", f"partition {tree.number}")
     except FormatError as error:
         return str(error)
+
+
+def _live_fault(root_hash: str, disk: Window) -> str | None:
+    """The same of a medium's files."""
+    if not _HASH.fullmatch(root_hash):
+        return "it is no root hash"
+    try:
+        data, tree = (find_file(disk, path) for path in (_LIVE_DATA, _LIVE_TREE))
+        if data is None or tree is None:
+            return f"the medium has no /{_LIVE_DATA if data is None else _LIVE_TREE}"
+        return _difference(root_hash, data, tree, f"/{_LIVE_DATA}", f"/{_LIVE_TREE}")
+    except FormatError as error:
+        return str(error)
+
+
+def _difference(root_hash: str, data: Window, tree: Window, of_data: str, of_tree: str) -> str | None:
+    """Raises FormatError."""
+    check = check_tree(data, tree, bytes.fromhex(root_hash))
     if not check.root:
-        return f"the hash tree in partition {tree.number} has another root hash"
+        return f"the hash tree in {of_tree} has another root hash"
     if not check.damaged:
         return None
-    places = [f"block {n} of the hash tree (partition {tree.number})" for n in check.tree[:1]]
-    places += [f"block {n} of the data (partition {data.number})" for n in check.data[:1]]
+    places = [f"block {n} of the hash tree ({of_tree})" for n in check.tree[:1]]
+    places += [f"block {n} of the data ({of_data})" for n in check.data[:1]]
     return f"changed: {' and '.join(places)}; {check.damaged} in all"
 
 
