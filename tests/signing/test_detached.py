@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from os_image_composer.errors import SigningError
+from os_image_composer.report.file_signatures import Trusted, signature_faults
 from os_image_composer.signing.detached import CmsFiles, open_openpgp
+from os_image_composer.signing.key_files import no_passphrase, open_key, read_certificate
 from support.boot_keys import KeyFolder
 from support.tools import host_tool
 
@@ -75,6 +78,23 @@ def test_openssl_verifies_a_cms_signature(keys: KeyFolder, file: Path, tmp_path:
 def test_cms_signature_of_the_same_file_is_the_same(keys: KeyFolder, file: Path) -> None:
     signer = CmsFiles(keys.signer("image"))
     assert signer.sign(file, digest(file)) == signer.sign(file, digest(file))
+
+
+def test_cms_signature_by_an_elliptic_curve_holds_for_openssl_and_for_verify(file: Path, tmp_path: Path) -> None:
+    key, certificate, signature = tmp_path / "ec.key", tmp_path / "ec.pem", tmp_path / "image.raw.p7s"
+    made = ("req", "-new", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    subject = ("-subj", "/CN=files", "-keyout", str(key), "-out", str(certificate))
+    assert host_tool("openssl", *made, *subject).returncode == 0
+    key.chmod(0o600)
+    public = read_certificate(certificate)
+    signature.write_bytes(CmsFiles(open_key(key, public, no_passphrase)).sign(file, digest(file)))
+    words = ("-in", str(signature), "-content", str(file), "-CAfile", str(certificate))
+    form = ("cms", "-verify", "-binary", "-inform", "DER", "-purpose", "any", "-out", "/dev/null")
+    done = host_tool("openssl", *form, *words)
+    assert done.returncode == 0, done.stderr
+    trusted = Trusted(None, [public], time.time())
+    assert list(signature_faults(file, digest(file), trusted)) == [("x509", "CN=files", None)]
+    assert [fault for _, _, fault in signature_faults(file, "ab" * 32, trusted)] == ["it is about other bytes"]
 
 
 def test_signers_say_who_they_are(keys: KeyFolder) -> None:

@@ -69,6 +69,19 @@ def test_verb_warns_and_says_what_a_template_says(tmp_path: Path, capsys: pytest
     assert "PRIVATE KEY" not in told.err + told.out
 
 
+def test_what_the_verb_prints_can_be_pasted_at_the_end_of_a_template(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["keys", "generate", str(tmp_path / "new")]) == 0
+    template = tmp_path / "template.yml"
+    template.write_text(
+        'image: {name: pasted, version: "1.0"}\n'
+        "target: {os: debian, dist: debian13, arch: x86_64, imageType: raw}\n"
+        f"systemConfig:\n  name: pasted\n{capsys.readouterr().out}"
+    )
+    assert run(["validate", "--json", str(template)]) == 0
+
+
 @pytest.mark.parametrize("bits", ["1024", "many", "2049"])
 def test_sizes_that_are_not_offered_are_refused(tmp_path: Path, bits: str) -> None:
     assert run(["keys", "generate", "--bits", bits, str(tmp_path / "new")]) == 2

@@ -54,10 +54,11 @@ def generate(
 
 def _snippet(folder: Path) -> str:
     own = folder.absolute()
-    lines = ["# in the template, below systemConfig:", "secureBoot:"]
-    lines += _pair(own, "db", "  ")
+    # Indented as a part of systemConfig is: pasted at the end of a template it is one.
+    lines = ["  # in the template, below systemConfig:", "  secureBoot:"]
+    lines += _pair(own, "db", "    ")
     for name, key in (("KEK", "kek"), ("PK", "pk")):
-        lines += [f"  {key}:", *_pair(own, name, "    ")]
+        lines += [f"    {key}:", *_pair(own, name, "      ")]
     files = (
         f"--sign-openpgp {shlex.quote(str(own / 'image.pgp'))}",
         f"--sign-x509 {shlex.quote(str(own / 'image.key'))}",
