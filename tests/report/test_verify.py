@@ -103,7 +103,9 @@ def sign_around(image: Path, signers: list[FileSigner]) -> None:
         "sboms": [{"file": bill.name, "sha256": digest[bill]}],
     }
     record.write_text(json.dumps(value))
-    for path in (image, bill, record):
+    sums = image.with_name("sample-1.0.sha256sums")
+    sums.write_text(f"{digest[image]}  {image.name}\n{digest[bill]}  {bill.name}\n{'0' * 64}  sample-1.0.vmdk\n")
+    for path in (image, bill, record, sums):
         for signer in signers:
             suffix = {"openpgp": ".asc", "x509": ".p7s"}[signer.form]
             own = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -183,6 +185,23 @@ def test_changed_bill_of_materials_is_found(copy: Path, verify: Callable[..., To
     assert told.code == 1
     assert set(told.failed()) == {bill.name}
     assert "SHA-256 differs" in told.detail(bill.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("0" * 64 + "  sample-1.0.raw\n", "does not say what the manifest says"), ("no list\n", "no list of checksums")],
+)
+def test_changed_list_of_checksums_is_found(copy: Path, verify: Callable[..., Told], text: str, why: str) -> None:
+    sums = copy.with_name("sample-1.0.sha256sums")
+    sums.write_text(text)
+    told = verify(copy)
+    assert (told.code, set(told.failed())) == (1, {sums.name})
+    assert why in told.detail(sums.name)
+
+
+def test_list_of_checksums_need_not_be_there(copy: Path, verify: Callable[..., Told]) -> None:
+    copy.with_name("sample-1.0.sha256sums").unlink()
+    assert verify(copy).code == 0
 
 
 def test_changed_manifest_is_found(copy: Path, verify: Callable[..., Told]) -> None:

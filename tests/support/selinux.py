@@ -3,7 +3,8 @@ and the control, which leaves the build without a label and has them set by the 
 starts.
 
 The control's first start is permissive, as the distribution's own is; before it relabels, its configuration becomes
-enforcing, and it starts anew.
+enforcing, and it starts anew. What systemd-tmpfiles made in that start, where its policy forbids it that, is taken away,
+or the second would not try.
 """
 
 from __future__ import annotations
@@ -107,6 +108,7 @@ def _write(folder: Path, target: Selinux, name: str, system: str, files: str) ->
     (folder / "report.service").write_text(UNIT.format(program="/usr/local/sbin/report"))
     (folder / "enforcing.conf").write_text(
         "[Service]\nExecStartPre=/bin/sed -i s/^SELINUX=.*/SELINUX=enforcing/ /etc/selinux/config\n"
+        "ExecStartPre=-/bin/rmdir /root/.ssh\n"
     )
     template = folder / f"{name}.yml"
     template.write_text(

@@ -60,6 +60,18 @@ def read_manifest(file: Path) -> Manifest:
     return Manifest(tuple(name for name, _ in images), dict(entries))
 
 
+def read_checksums(file: Path) -> dict[str, str]:
+    """SHA-256 by file name, of a list as sha256sum(1) writes it. Raises ValueError, in words; OSError."""
+    with file.open("rb") as stream:
+        data = stream.read(_LONGEST + 1)
+    if len(data) > _LONGEST:
+        raise ValueError("it is longer than any list of checksums")
+    lines = [line.split("  ", 1) for line in data.decode("utf-8", "replace").splitlines()]
+    if any(len(line) != 2 for line in lines):
+        raise ValueError("it is no list of checksums")
+    return {name: digest for digest, name in lines}
+
+
 def digest_of(file: Path) -> str:
     """Hex SHA-256. Raises OSError."""
     total = hashlib.sha256()

@@ -14,13 +14,20 @@ from os_image_composer.formats.filesystem import NodeKind, walk
 from os_image_composer.formats.pe import parse_pe
 from os_image_composer.formats.volumes import open_filesystem
 from os_image_composer.formats.window import ALLOWANCE, FileSource, FormatError, Window
-from os_image_composer.report.file_signatures import Trusted, digest_of, read_manifest, signature_faults
+from os_image_composer.report.file_signatures import (
+    Manifest,
+    Trusted,
+    digest_of,
+    read_checksums,
+    read_manifest,
+    signature_faults,
+)
 from os_image_composer.report.inspect import disk_table, inspect_image, open_image, partition_type
 from os_image_composer.report.program_signatures import program_signatures, trusted_signer
 from os_image_composer.signing.detached import OPENPGP
 
 _LARGEST = 1 << 30  # bytes of a program
-_MANIFEST = ".manifest.json"
+_MANIFEST, _SUMS = ".manifest.json", ".sha256sums"
 _FORMS = {OPENPGP: "OpenPGP"}
 
 
@@ -79,6 +86,22 @@ def _files(image: Path, trusted: Trusted) -> Iterator[Check]:
         if digest != wanted:
             yield Check(name, State.FAILED, "it is not the file that the manifest names: its SHA-256 differs")
         yield from _file(path, digest, trusted)
+    yield from _checksums(record.with_name(record.name.removesuffix(_MANIFEST) + _SUMS), manifest, trusted)
+
+
+def _checksums(sums: Path, manifest: Manifest, trusted: Trusted) -> Iterator[Check]:
+    """The list for sha256sum(1), where it is there: nobody needs it, and whoever uses it believes it."""
+    if not sums.exists():
+        return
+    try:
+        said = read_checksums(sums)
+        digest = digest_of(sums)
+    except (OSError, ValueError) as error:
+        yield Check(sums.name, State.FAILED, f"cannot be read: {error}")
+        return
+    if said != dict(manifest.files):
+        yield Check(sums.name, State.FAILED, "it does not say what the manifest says of the files")
+    yield from _file(sums, digest, trusted)
 
 
 def _manifest_of(image: Path) -> Path:
