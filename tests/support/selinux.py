@@ -3,8 +3,8 @@ and the control, which leaves the build without a label and has them set by the 
 starts.
 
 The control's first start is permissive, as the distribution's own is; before it relabels, its configuration becomes
-enforcing, and it starts anew. What systemd-tmpfiles made in that start, where its policy forbids it that, is taken away,
-or the second would not try.
+enforcing, and it starts anew. What systemd-tmpfiles made in that start, where its policy forbids it that, is taken
+away, or the second would not try.
 """
 
 from __future__ import annotations
