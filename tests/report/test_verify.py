@@ -173,7 +173,7 @@ def test_nothing_is_wrong_with_what_was_signed(good: Path, verify: Callable[...,
     told = verify(good / "sample-1.0.raw")
     assert (told.code, told.failed()) == (0, [])
     found = [what for what, state, _ in told.checks if state == "ok"]
-    names = ["sample-1.0.manifest.json", "sample-1.0.raw", "sample-1.0.spdx.json"]
+    names = ["sample-1.0.manifest.json", "sample-1.0.raw", "sample-1.0.spdx.json", "sample-1.0.sha256sums"]
     assert found == [*(name for name in names for _ in range(2)), f"/{LOADER}", f"/{UKI}", f"sealed root of /{UKI}"]
     assert ("EFI system partition", "note", "in no signature: /loader/loader.conf") in told.checks
 
@@ -215,7 +215,7 @@ def test_manifest_that_was_changed_along_with_what_it_names_is_found(copy: Path,
     before = hashlib.sha256(bill.read_bytes()).hexdigest()
     bill.write_text("{}")
     record.write_text(record.read_text().replace(before, hashlib.sha256(b"{}").hexdigest()))
-    assert set(verify(copy).failed()) == {record.name, bill.name}
+    assert set(verify(copy).failed()) == {record.name, bill.name, "sample-1.0.sha256sums"}
 
 
 def test_changed_byte_of_the_root_is_found_by_file_and_by_block(copy: Path, verify: Callable[..., Told]) -> None:
@@ -299,7 +299,8 @@ def test_keys_of_somebody_else_vouch_for_nothing(
     tmp_path: Path, good: Path, keys: KeyFolder, verify: Callable[..., Told]
 ) -> None:
     assert set(verify(good / "sample-1.0.raw", x509="db.pem", db="KEK.pem").failed()) == {
-        *("sample-1.0.manifest.json", "sample-1.0.raw", "sample-1.0.spdx.json", f"/{LOADER}", f"/{UKI}"),
+        *("sample-1.0.manifest.json", "sample-1.0.raw", "sample-1.0.spdx.json", "sample-1.0.sha256sums"),
+        *(f"/{LOADER}", f"/{UKI}"),
     }
     others = KeyFolder.made(tmp_path)
     image = str(good / "sample-1.0.raw")
