@@ -50,6 +50,8 @@ def test_an_image_that_is_no_disk_needs_none(kind: str, tmp_path: Path, data: Pa
     [
         ("img", "disk", DISK),
         ("iso", "disk", DISK),
+        ("img", "disk", "disk: {artifacts: [{type: qcow2}]}\n"),
+        ("iso", "disk", "disk: {size: 2GiB}\n"),
         ("img", "systemConfig.bootloader", "systemConfig: {name: a, bootloader: {provider: grub}}\n"),
         ("img", "systemConfig.kernel.uki", "systemConfig: {name: a, kernel: {uki: true}}\n"),
         ("img", "systemConfig.live", "systemConfig: {name: a, live: {title: b}}\n"),

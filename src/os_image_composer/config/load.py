@@ -95,7 +95,14 @@ def _check(template: Path, data: Path) -> _Checked:
         *_selinux(merged),
     )
     findings.update(finding for finding in of_whole if (finding.reference, finding.origin) not in said)
+    findings -= _lacking_where_nothing_may_be(findings)
     return _Checked(chain, merged, model, _in_order(findings, template))
+
+
+def _lacking_where_nothing_may_be(findings: set[Finding]) -> set[Finding]:
+    """What a section lacks that the kind of image cannot have at all: it is to be removed, not to be completed."""
+    refused = {finding.origin for finding in findings if finding.reference == "image-type"}
+    return {finding for finding in findings if finding.reference == "missing-key" and finding.origin in refused}
 
 
 def _in_order(findings: set[Finding], template: Path) -> tuple[Finding, ...]:
