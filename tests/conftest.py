@@ -17,6 +17,7 @@ _LATE = ("build", "boot", "matrix")
 _LOOK_ALIKES = {"lookalikes", "elxr"}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist looks at groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)  # stable: within one turn the order stays
     shared = {item.path for item in items if _LOOK_ALIKES & set(getattr(item, "fixturenames", ()))}
