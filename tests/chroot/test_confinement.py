@@ -78,14 +78,12 @@ def test_descriptors_of_the_first_process_cannot_even_be_listed(sh: Callable[...
 
 # Whatever of the host, of another tree or of the caller a program could read, in the words of its own tools. Of
 # keys only the names: how many session keyrings live changes from moment to moment, and so do the kernel's own ones and
-# keys that are being collected, whose names or types begin with a dot. The key of a test below is left out, too: some
-# other process may run that at this moment.
+# keys that are being collected, whose names or types begin with a dot.
 LOOK = """
 ls -A / /etc /run /tmp /sys /dev /mnt 2>&1
 id; umask; hostname; pwd; uname -m; ulimit -n; ulimit -s; ulimit -c; env | sort
 tr '\\0' ' ' </proc/1/cmdline; cat /proc/1/comm; cat /proc/1/environ 2>&1 | tr '\\0' '\\n'
-sed -E '/ (keyring +)?[.]/d; /oic-marker/d; s/.* ([^ ]+) +([^ ]+): .*/\\1 \\2/' /proc/keys | sort -u
-ls -d /proc/[0-9]* | head -1
+sed -E '/ (keyring +)?[.]/d; s/.* ([^ ]+) +([^ ]+): .*/\\1 \\2/' /proc/keys | sort -u; ls -d /proc/[0-9]* | head -1
 cat /proc/net/dev | sed 's/:.*//' | tail -n +3; cat /proc/net/unix | wc -l
 ls /proc/self/root/../../..
 """
