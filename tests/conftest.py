@@ -1,4 +1,4 @@
-"""The order of the tests: gates, then what is quick, then what builds and boots. And which are one process's."""
+"""The order of the tests: gates, then what is quick, then what builds and boots."""
 
 from __future__ import annotations
 
@@ -13,16 +13,8 @@ from support.lookalike.made import Lookalikes, cache_folder, make
 _LATE = ("build", "boot", "matrix")
 
 
-# Made once by each process that wants them, in a minute.
-_LOOK_ALIKES = {"lookalikes", "elxr"}
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist looks at groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_turn)  # stable: within one turn the order stays
-    shared = {item.path for item in items if _LOOK_ALIKES & set(getattr(item, "fixturenames", ()))}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("look-alikes" if item.path in shared else item.path.name))
 
 
 def _turn(item: pytest.Item) -> int:
