@@ -157,3 +157,38 @@ def test_a_kind_without_default_template_is_unknown(tmp_path: Path, data: Path) 
 @pytest.mark.parametrize("title", ["it's", "a" * 61, "a\\b", ""])
 def test_title_is_what_a_menu_can_show(checked: Callable[[str, str], tuple[Finding, ...]], title: str) -> None:
     assert checked("iso", f'systemConfig: {{name: a, live: {{title: "{title.replace(chr(92), chr(92) * 2)}"}}}}\n')
+
+
+CARRY = "systemConfig:\n  name: a\n  live:\n    carry:\n"
+
+
+def test_a_file_to_carry_is_found_beside_its_template(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "out.raw").write_bytes(b"x")
+    path = tmp_path / "template.yml"
+    path.write_text(HEAD.replace("KIND", "iso") + CARRY + "      - {local: out.raw, name: target.raw}\n")
+    (carried,) = load_image_spec(path, data).live.carried
+    assert (carried.local, carried.name) == (tmp_path / "out.raw", "target.raw")
+
+
+@pytest.mark.parametrize(
+    ("items", "reference", "place"),
+    [
+        ("      - {local: gone.raw, name: a}\n", "no-such-file", (7, 17)),
+        ("      - {local: ., name: a}\n", "not-a-file", (7, 17)),
+        ("      - {local: template.yml, name: a/b}\n", "wrong-value", (7, 37)),
+        ("      - {local: template.yml, name: .a}\n", "wrong-value", (7, 37)),
+        ("      - {local: template.yml}\n", "missing-key", (7, 9)),
+        ("      - {local: template.yml, name: a}\n      - {local: other, name: a}\n", "duplicate-value", (8, 30)),
+    ],
+)
+def test_what_cannot_be_carried_is_refused_where_it_stands(
+    checked: Callable[[str, str], tuple[Finding, ...]],
+    tmp_path: Path,
+    items: str,
+    reference: str,
+    place: tuple[int, int],
+) -> None:
+    (tmp_path / "other").write_text("x")
+    (finding,) = checked("iso", CARRY + items)
+    assert finding.origin is not None
+    assert (finding.reference, finding.origin.line, finding.origin.column) == (reference, *place)

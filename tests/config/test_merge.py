@@ -73,6 +73,11 @@ def test_files_for_one_place_are_one_and_the_child_wins() -> None:
     }
 
 
+def test_files_to_carry_under_one_name_are_one_and_the_child_wins() -> None:
+    result = system("live: {carry: [{local: a, name: x}]}", "live: {carry: [{local: b, name: y}, {local: c, name: x}]}")
+    assert result == {"live": {"carry": [{"local": "c", "name": "x"}, {"local": "b", "name": "y"}]}}
+
+
 def test_packages_are_united_and_commands_follow_each_other() -> None:
     result = system("packages: [b, a], configurations: [{cmd: x}]", "packages: [c, a], configurations: [{cmd: x}]")
     assert result == {"packages": ["b", "a", "c"], "configurations": [{"cmd": "x"}, {"cmd": "x"}]}

@@ -223,11 +223,11 @@ def test_same_lock_same_bits(workshop: Workshop, build: Build, tmp_path: Path) -
 @pytest.mark.timeout(2 * SECONDS + 900)
 def test_check_from_the_menu_starts_a_whole_medium_and_stops_at_a_damaged_one(build: Build, tmp_path: Path) -> None:
     image = build("debian13")
-    assert first_said(image, 2, "this medium is damaged|login: ") == "login: "
+    assert first_said(image, CHECKING, "this medium is damaged|login: ") == "login: "
     copy = tmp_path / "copy.iso"
     copy.write_bytes(image.read_bytes())
     flip(copy, image.stat().st_size // 2)
-    assert first_said(copy, 2, "this medium is damaged|login: ") == "this medium is damaged"
+    assert first_said(copy, CHECKING, "this medium is damaged|login: ") == "this medium is damaged"
 
 
 @pytest.mark.boot
@@ -246,11 +246,44 @@ def test_changes_are_kept_on_a_partition_with_the_label(build: Build, tmp_path: 
     third = table.partitions[-1]
     argv = ["/usr/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-L", "LIVE_CHANGES", "-E", f"offset={third.start}"]
     subprocess.run([*argv, str(stick), f"{third.size // 1024}k"], check=True, timeout=60)
-    logged_in(stick, "echo kept > ~/note && sync", write=True)
-    assert "kept" in logged_in(stick, "cat ~/note", write=False)
+    logged_in(stick, Media.USB, KEEPING, "echo kept > ~/note && sync", write=True)
+    assert "kept" in logged_in(stick, Media.USB, KEEPING, "cat ~/note")
+
+
+@pytest.mark.boot
+@pytest.mark.matrix
+@pytest.mark.timeout(2 * SECONDS + 900)
+def test_live_system_finds_the_image_that_its_medium_carries(
+    workshop: Workshop, built: Workshop, build: Build, tmp_path: Path
+) -> None:
+    """A whole image of another template, as it was built. The check of the medium reads it, too."""
+    carried = tmp_path / "target.raw.zst"
+    done = workshop.run("convert", str(built.image()), "--to", "raw", "--compress", "zstd", "-o", str(carried))
+    assert done.returncode == 0, done.stderr
+    image = build("debian13", f"{USER}  live:\n    carry: [{{local: {carried}, name: target.raw.zst}}]\n")
+    digest = sha256_file(carried)
+    (manifest,) = image.parent.glob("*.manifest.json")
+    assert json.loads(manifest.read_text())["carried"] == [{"file": "target.raw.zst", "sha256": digest}]
+    assert check(image) == "0 the medium is whole"
+    assert digest in logged_in(image, Media.CD, TITLE, "sha256sum /run/live/medium/images/target.raw.zst")
+    content = carried.read_bytes()
+    place = content_at(image, content[:4096])
+    flip(image, place + len(content) // 2)
+    assert check(image).startswith("1 this medium ")
+
+
+def content_at(image: Path, beginning: bytes) -> int:
+    """The offset of the one sector of a medium at which a file begins with these bytes."""
+    content = image.read_bytes()
+    assert content.count(beginning) == 1
+    return content.index(beginning)
 
 
 USER = "  users:\n    - {name: ann, password: correct-horse, shell: /bin/bash}\n"
+
+
+# Entries of the menu, from 0.
+TITLE, KEEPING, CHECKING = 0, 1, 2
 
 
 def choose(guest: Guest, entry: int) -> None:
@@ -269,16 +302,16 @@ def first_said(image: Path, entry: int, pattern: str) -> str:
         return guest.console.expect(pattern, SECONDS)
 
 
-def logged_in(stick: Path, command: str, *, write: bool) -> str:
-    """The output of `command`, run by the template's user in the system that keeps changes."""
-    machine = Machine(kind=FirmwareKind.BIOS, media=Media.USB, keeps_changes=write)
-    with run_guest(stick, machine, SystemClock()) as guest:
+def logged_in(image: Path, media: Media, entry: int, command: str, *, write: bool = False) -> str:
+    """The output of `command`, run by the template's user in the system that this entry of the menu starts."""
+    machine = Machine(kind=FirmwareKind.BIOS, media=media, keeps_changes=write)
+    with run_guest(image, machine, SystemClock()) as guest:
         console = guest.console
-        choose(guest, 1)
+        choose(guest, entry)
         console.expect("login: $", SECONDS)
         console.send("ann\n")
         console.expect("Password: $", 60)
         console.send("correct-horse\n")
         console.expect(r"\$ $", 60)
         console.send(f"{command}; echo E''ND\n")
-        return console.expect(r"(?s).*END", 60)
+        return console.expect(r"(?s).*END", 180)

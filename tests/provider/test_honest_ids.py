@@ -861,6 +861,8 @@ CODE = {
     "image/live_menu.py": set(LIVE_BOOT),
     "image/medium.py": {*LIVE_BOOT, "write-squashfs", "write-iso", "format-verity", "format-live-verity"},
     "image/medium_digest.py": {"write-iso"},
+    "image/carried_files.py": {"write-iso"},
+    "image/host_file.py": {"configure-os", "write-iso"},
     "image/attributes.py": {"write-squashfs", "write-root-filesystem", *INITRD_IMAGE},
     "image/squashfs.py": {"write-squashfs", "write-root-filesystem"},
     "image/initrd_image.py": set(INITRD_IMAGE),
@@ -910,7 +912,9 @@ def test_every_key_of_the_language_has_a_row() -> None:
     rows = {name.split()[0] for name in TEMPLATE_ROWS}
     # Another target is another plan; the rest is refused with any other value than the one it has when left out.
     elsewhere = {"target.os", "target.dist", "target.arch", "target.imageType"}
-    elsewhere.add("systemConfig.live.title")  # in test_honest_ids_of_kinds.py
+    elsewhere |= {
+        f"systemConfig.live.{key}" for key in ("title", "carry[].local", "carry[].name")
+    }  # the same, of kinds
     refused = {
         *("sbomPackageMetadata", "packageRepositories[].insecureSkipVerify", "systemConfig.kernel.packages"),
         *(key for key in keys if key.startswith(("systemConfig.immutability.secure", "systemConfig.fde"))),

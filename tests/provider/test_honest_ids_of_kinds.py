@@ -54,6 +54,7 @@ ROWS = {
     "live: other name of the loader": Change("iso", "", "provider: grub", "provider: grub2"),
     "live: command line": Change("iso", "boot", "console=ttyS0", "console=tty0"),
     # The medium's label and mark; a version is in the bill of materials, too.
+    "live: carried file": Change("iso", "iso", "title: one", "title: one, carry: [{local: template.yml, name: a}]"),
     "live: version": Change("iso", "boot iso sbom", '"1.0"', '"1.1"'),
     "live: host name": Change("iso", "os-configuration", "hostname: one", "hostname: two"),
     "live.argv": Change("iso", "initrd", "argv: [--add, image-live]", "argv: [--add, image-live, --verbose]", COMMON),

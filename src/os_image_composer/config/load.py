@@ -10,6 +10,7 @@ from pathlib import Path
 from os_image_composer.config import spec
 from os_image_composer.config.artifacts import check_artifacts
 from os_image_composer.config.boot_rules import check_boot
+from os_image_composer.config.carried import check_carried
 from os_image_composer.config.distribution_data import default_template_path, known_targets, load_distribution
 from os_image_composer.config.findings import Location, check, failure, key_path, where
 from os_image_composer.config.folders import faults_in_folder
@@ -31,6 +32,7 @@ NO_TWICE: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("systemConfig", "users"), ("name",)),
     (("systemConfig", "groups"), ("name",)),
     (("systemConfig", "additionalFiles"), ("final",)),
+    (("systemConfig", "live", "carry"), ("name",)),
     (("packageRepositories",), ("codename",)),
     (("systemConfig", "packages"), ()),
     (("systemConfig", "kernel", "packages"), ()),
@@ -87,6 +89,7 @@ def _check(template: Path, data: Path) -> _Checked:
         *of_merge,
         *_missing(merged),
         *_files(merged),
+        *check_carried(merged),
         *_disk(merged),
         *_boot(merged, data, user),
         *check_image_type(merged, _text_at(merged, "target", "imageType")),

@@ -177,6 +177,7 @@ RULES: Mapping[str, Rule] = {
     "systemConfig.groups": _keyed_by("name"),
     "systemConfig.services": _unit_states,
     "systemConfig.additionalFiles": _keyed_by("final"),
+    "systemConfig.live.carry": _keyed_by("name"),
     "systemConfig.fde": _replace,
     # Half of one set of keys and half of another is none.
     "systemConfig.secureBoot": _replace,

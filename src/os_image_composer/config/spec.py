@@ -74,10 +74,20 @@ NO_DISK = Disk("", 0, "gpt", (), ())
 
 
 @dataclass(frozen=True)
+class CarriedFile:
+    """A file of the build host (`local`, absolute) that a medium has under `name`."""
+
+    local: Path
+    name: str
+
+
+@dataclass(frozen=True)
 class Live:
-    """A system that runs from its medium; `title` None is what the system calls itself."""
+    """A system that runs from its medium; `title` None is what the system calls itself. `carried` lies on the medium
+    beside the system."""
 
     title: str | None = None
+    carried: tuple[CarriedFile, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from os_image_composer.config.template_accounts import GroupTemplate, UserTempla
 from os_image_composer.config.template_network import NetworkTemplate
 from os_image_composer.config.template_secure import SecureBootTemplate
 from os_image_composer.config.template_system import (
+    CarriedFileTemplate,
     ConfigurationTemplate,
     FileTemplate,
     KeyboardTemplate,
@@ -217,6 +218,8 @@ class LiveTemplate(Section):
         | None
     ) = None
     """The system's name in the menu; the one that the system gives itself (os-release(5)) where it is left out."""
+    carry: list[CarriedFileTemplate] = []
+    """Files that the medium carries beside the system, such as images that are written to disks from it."""
 
 
 class Immutability(Section):
@@ -269,7 +272,7 @@ class SystemTemplate(Section):
     kernel: KernelTemplate | None = None
     """The kernel and its command line."""
     live: LiveTemplate | None = None
-    """What a live ISO is called."""
+    """What a live ISO is called, and what it carries."""
     immutability: Immutability | None = None
     """A root file system that cannot change."""
     secure_boot: SecureBootTemplate | None = None

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, model_validator
 
 from os_image_composer.config import rules, system_rules
-from os_image_composer.config.rules import not_built, wrong
+from os_image_composer.config.rules import not_built, pattern, wrong
 from os_image_composer.config.section import Section
 
 __all__ = ["ConfigurationTemplate", "FileTemplate", "KeyboardTemplate", "ServicesTemplate"]
@@ -68,6 +68,13 @@ class FileTemplate(Section):
     """The group that it belongs to, by name or number; the owner's own, or `root`, where it is left out."""
     stage: Annotated[str, AfterValidator(not_built(lambda value: value == ""))] | None = None
     """When in the build it is copied."""
+
+
+class CarriedFileTemplate(Section):
+    local: Annotated[str, AfterValidator(rules.single_line)]
+    """The file on the build host; a relative path begins at the template's folder."""
+    name: Annotated[str, AfterValidator(pattern(r"[A-Za-z0-9][A-Za-z0-9._+~-]{0,99}", "letters, digits, ._+~-"))]
+    """Its name on the medium, in the folder `images`."""
 
 
 class ConfigurationTemplate(Section):

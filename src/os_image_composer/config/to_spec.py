@@ -10,7 +10,7 @@ from os_image_composer.config.artifacts import artifact
 from os_image_composer.config.boot_rules import loader_name, makes_uki
 from os_image_composer.config.folders import files_in_folder
 from os_image_composer.config.secure_boot import secure_boot_spec
-from os_image_composer.config.template import DiskTemplate, ImageTemplate, SystemTemplate
+from os_image_composer.config.template import DiskTemplate, ImageTemplate, LiveTemplate, SystemTemplate
 from os_image_composer.config.template_accounts import UserTemplate
 from os_image_composer.config.template_network import NetworkTemplate
 from os_image_composer.config.template_system import FileTemplate, KeyboardTemplate, ServicesTemplate
@@ -58,7 +58,7 @@ def image_spec(
         suites=tuple(
             spec.RequestedSuite(repository.codename, repository.priority) for repository in model.package_repositories
         ),
-        live=spec.Live(system.live.title if system.live else None),
+        live=_live(system.live, origins),
         secure_boot=keys,
         origins={**origins, **_package_places(chain)},
     )
@@ -198,6 +198,17 @@ def _of_item(item: FileTemplate, local: Path) -> Iterator[spec.AdditionalFile]:
         return
     for path, final in files_in_folder(local, item.final):
         yield spec.AdditionalFile(path, final, None, item.owner, item.group, item.final)
+
+
+def _live(live: LiveTemplate | None, origins: Mapping[str, Origin]) -> spec.Live:
+    if live is None:
+        return spec.Live()
+    places = (origins[f"systemConfig.live.carry[{index}].local"] for index in range(len(live.carry)))
+    carried = (
+        spec.CarriedFile(local_file(item.local, place), item.name)
+        for item, place in zip(live.carry, places, strict=True)
+    )
+    return spec.Live(live.title, tuple(carried))
 
 
 def _package_groups(chain: Sequence[tuple[str, MappingNode]]) -> tuple[spec.PackageGroup, ...]:

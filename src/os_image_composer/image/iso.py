@@ -24,15 +24,16 @@ from os_image_composer.chroot.services import Services
 from os_image_composer.config.partition_roles import Role
 from os_image_composer.errors import StepError
 from os_image_composer.image.boot_files import ESP
+from os_image_composer.image.carried_files import CarriedFile, copy_carried
 from os_image_composer.image.disk_job import DiskJob
 from os_image_composer.image.layout import MIB, PlacedPartition
-from os_image_composer.image.medium import EL_TORITO, HYBRID, LIVE_FOLDER, MEDIUM, SEAL, SQUASHFS
+from os_image_composer.image.medium import EL_TORITO, HYBRID, IMAGES, LIVE_FOLDER, MEDIUM, SEAL, SQUASHFS
 from os_image_composer.image.medium_digest import implant_digest
 from os_image_composer.image.root_files import HASH_TREE
 from os_image_composer.image.write_fat import write_fat
 
 _OUTPUT, _BOOT, _ROOT, _ESP_IMAGE = "/run/disk", "/run/boot", "/run/root", "/run/esp"
-_SEAL = "/run/seal"
+_SEAL, _CARRIED = "/run/seal", "/run/carried"
 _ESP_GUID = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
 # Microsoft's basic data, which systems that know no better open as a disk with files: it is one.
 _DATA_GUID = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
@@ -42,7 +43,7 @@ _DATA_GUID = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"
 class WriteIso:
     """The input `verity` has the hash tree of a sealed root. `label` is the volume identifier; `disk_uuid` the
     partition table's, from which xorriso takes those of the partitions; `esp` describes the EFI system partition, which
-    grows with its files."""
+    grows with its files. `carried` lies beside the system on the medium."""
 
     kind: ClassVar[str] = "write-iso"
     version: ClassVar[int] = 1
@@ -52,10 +53,12 @@ class WriteIso:
     disk_uuid: str
     esp: PlacedPartition
     source_date_epoch: int
+    carried: tuple[CarriedFile, ...] = ()
 
     def run(self, work: Work[Services]) -> None:
         sandbox, boot = work.services.sandbox, work.one("boot")
         esp, date = self._esp(work, boot), _timestamp(self.source_date_epoch)
+        carried = copy_carried(self.carried, work.services.host_files, work.scratch / "carried")
         sandbox.new_file(work.output, 0)
         argv = (
             *("xorriso", "-as", "mkisofs", "-quiet", "-o", _OUTPUT),
@@ -72,9 +75,11 @@ class WriteIso:
             *("-eltorito-alt-boot", "-e", "--interval:appended_partition_2:all::", "-no-emul-boot"),
             *("-graft-points", f"{_BOOT}/{MEDIUM}", f"{LIVE_FOLDER}/{SQUASHFS}={_ROOT}/{SQUASHFS}"),
             *(f"{LIVE_FOLDER}/{SEAL}={_SEAL}/{HASH_TREE}" for _ in work.all("verity")),
+            *(f"{IMAGES}/{name}={_CARRIED}/{name}" for name in carried),
         )
         mounts = (
             *(Bind(seal, _SEAL) for seal in work.all("verity")),
+            *(Bind(file, f"{_CARRIED}/{name}") for name, file in carried.items()),
             Bind(work.output, _OUTPUT, read_only=False),
             Bind(boot, _BOOT),
             Bind(work.one("root"), _ROOT),

@@ -14,3 +14,5 @@ EL_TORITO = "boot/grub/eltorito.img"
 LIVE_FOLDER = "live"
 SQUASHFS = "root.squashfs"
 SEAL = "root.verity"
+#: On the medium: what it carries beside the system.
+IMAGES = "images"

@@ -14,6 +14,7 @@ from os_image_composer.chroot.services import Services
 from os_image_composer.config.nearest import did_you_mean
 from os_image_composer.errors import StepError
 from os_image_composer.image.databases import Databases, read_databases
+from os_image_composer.image.host_file import changed
 
 _MOST_AT_ONCE = 32 << 20  # bytes of files that wait in memory for one run of the sandbox
 
@@ -103,9 +104,7 @@ def _content(services: Services, placed: PlacedFile) -> bytes:
     source = services.host_files[placed.sha256]
     content = source.read_bytes()
     if hashlib.sha256(content).hexdigest() != placed.sha256:
-        raise StepError(
-            "additional-file-changed", f"{source} changed while the image was built", hint="start the build again"
-        )
+        raise changed(source)
     return content
 
 

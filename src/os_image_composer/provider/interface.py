@@ -8,6 +8,7 @@ from pathlib import Path
 from os_image_composer.build.execute import Forecast, Outcome
 from os_image_composer.build.plan import Plan
 from os_image_composer.config.spec import Artifact, ImageSpec
+from os_image_composer.image.carried_files import CarriedFile
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.lock_choice import ChosenLock
@@ -25,6 +26,7 @@ class Preparation:
     passwords: PasswordHashes
     host_files: dict[str, Path]
     boot_certificates: BootCertificates | None
+    carried: tuple[CarriedFile, ...] = ()
 
     @property
     def lock(self) -> Lock:

@@ -41,7 +41,7 @@ def manifest(
     """Plain values; sizes in bytes, times in seconds. `tools` names the image tools' packages; `block_map` and `bills`
     have the SHA-256 of the block map, if there is one, and of each bill of materials by its file name; `signers` sign
     the files beside the image, this one included."""
-    spec, lock = preparation.spec, preparation.lock
+    spec, lock, carried = preparation.spec, preparation.lock, preparation.carried
     image = lock.sets["image"]
     return {
         "manifestVersion": MANIFEST_VERSION,
@@ -49,6 +49,7 @@ def manifest(
         "image": {"name": spec.name, "version": spec.version},
         "artifacts": [_artifact(file) for file in files],
         "blockMaps": _named(block_map),
+        **({"carried": _named({file.name: file.sha256 for file in carried})} if carried else {}),
         "target": {"os": spec.target.os, "dist": spec.target.dist, "arch": spec.target.arch},
         "templates": [{"file": path.name, "sha256": digest} for path, digest in _templates(spec)],
         "lock": {"sha256": sha256_text(dump_lock(lock)), "sourceDateEpoch": lock.source_date_epoch},

@@ -25,11 +25,10 @@ from os_image_composer.config import remarks
 from os_image_composer.config.distribution import Distribution, ImageTools
 from os_image_composer.config.distribution_data import known_targets, load_distribution, load_image_tools
 from os_image_composer.config.spec import ImageSpec, Target, User
-from os_image_composer.errors import TemplateError, UsageError
+from os_image_composer.errors import UsageError
 from os_image_composer.image import block_map
 from os_image_composer.image.accounts import Account
 from os_image_composer.image.layout import lay_out
-from os_image_composer.image.placed_files import PlacedFile
 from os_image_composer.image.room import installed_size, usable
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.ospackage.transport import Transport
@@ -40,6 +39,7 @@ from os_image_composer.provider.boot_keys import (
     development_keys,
     development_warning,
 )
+from os_image_composer.provider.host_files import host_file_digests
 from os_image_composer.provider.interface import Preparation, Published, PublishedFile, Resolved
 from os_image_composer.provider.lock_choice import ANY_LOCK, LockChoice
 from os_image_composer.provider.locking import Locking
@@ -127,14 +127,15 @@ class Provider:
         chosen = self.locking.choose(spec, choice)
         lock = chosen.lock
         passwords = hash_passwords(spec.users, self.settings.cache_dir / "locks" / f"{self._plan_name(spec)}.secrets")
-        files, host_files = _placed_files(spec)
+        files, carried, host_files = host_file_digests(spec)
         accounts = tuple(self._account(user, passwords) for user in spec.users)
         certificates = placed_in_template(spec, lambda: boot_certificates(spec))
         for name in development_keys(certificates):
             self._warn_of_development_key(name)
-        steps = image_steps(spec, lock, self.distribution, Extras(accounts, files, certificates))
+        steps = image_steps(spec, lock, self.distribution, Extras(accounts, files, certificates, carried))
         plan = make_plan(self._plan_name(spec), steps, f"sandbox {SANDBOX_VERSION}", goals(spec))
-        return Preparation(spec, chosen, plan, output or self._output(spec), passwords, host_files, certificates)
+        output = output or self._output(spec)
+        return Preparation(spec, chosen, plan, output, passwords, host_files, certificates, carried)
 
     def _warn_of_development_key(self, name: str) -> None:
         self.services.listener(Note("warning", development_warning(name)))
@@ -363,23 +364,3 @@ def _copied(files: Mapping[str, Path], folder: Path) -> dict[str, str]:
     for name, source in files.items():
         shutil.copyfile(source, folder / name)
     return {name: sha256_file(folder / name) for name in files}
-
-
-def _placed_files(spec: ImageSpec) -> tuple[tuple[PlacedFile, ...], dict[str, Path]]:
-    placed: list[PlacedFile] = []
-    paths: dict[str, Path] = {}
-    for file in spec.additional_files:
-        try:
-            digest = sha256_file(file.local)
-        except OSError as error:
-            raise TemplateError(
-                "unreadable-file",
-                f"{file.local} cannot be read",
-                cause=error.strerror,
-                origin=spec.origin(f"systemConfig.additionalFiles[{len(placed)}].local"),
-            ) from error
-        usual = 0o755 if file.local.stat().st_mode & 0o100 else 0o644
-        mode = usual if file.mode is None else file.mode
-        placed.append(PlacedFile(file.final, digest, mode, file.owner, file.group, file.folder))
-        paths[digest] = file.local
-    return tuple(placed), paths

@@ -12,6 +12,7 @@ from os_image_composer.chroot.unpack import UnpackPackages
 from os_image_composer.config.distribution import Distribution
 from os_image_composer.config.spec import ImageSpec
 from os_image_composer.image.accounts import Account, AccountGroup
+from os_image_composer.image.carried_files import CarriedFile
 from os_image_composer.image.enrolment import MakeEnrolment
 from os_image_composer.image.identifiers import derived_uuid, fat_serial
 from os_image_composer.image.initrd import MakeInitrd
@@ -55,6 +56,7 @@ class Extras:
     accounts: tuple[Account, ...]
     files: tuple[PlacedFile, ...]
     boot_certificates: BootCertificates | None = None
+    carried: tuple[CarriedFile, ...] = ()
 
 
 def image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, extras: Extras) -> list[Step]:
@@ -105,7 +107,7 @@ def live_image_steps(spec: ImageSpec, lock: Lock, distribution: Distribution, ex
     bootable = signed[-1] if signed else boot
     disk, esp = (derived_uuid(lock.seed, name) for name in ("disk", "esp"))
     label = medium_label(spec, lock)
-    iso = WriteIso(label, str(disk), esp_partition(str(esp), fat_serial(esp)), lock.source_date_epoch)
+    iso = WriteIso(label, str(disk), esp_partition(str(esp), fat_serial(esp)), lock.source_date_epoch, extras.carried)
     sealed = (Input("verity", seal.name),) if seal else ()
     medium = Step(ISO_IMAGE, iso, (Input("boot", bootable.name), Input("root", root.name), *sealed, uses))
     before = [tools, *installed.steps, configured, projected, initrd, licences, bill, root]

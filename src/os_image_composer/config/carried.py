@@ -1,0 +1,36 @@
+"""Files that a live ISO's template has carried, and that cannot be."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+
+from os_image_composer.config.findings import where
+from os_image_composer.config.to_spec import local_file
+from os_image_composer.config.yaml_source import MappingNode, ScalarNode, SequenceNode
+from os_image_composer.errors import Finding
+
+__all__ = ["check_carried"]
+
+
+def check_carried(merged: MappingNode) -> Iterator[Finding]:
+    system = merged.get("systemConfig")
+    live = system.get("live") if isinstance(system, MappingNode) else None
+    carried = live.get("carry") if isinstance(live, MappingNode) else None
+    for item in carried.items if isinstance(carried, SequenceNode) else ():
+        local = item.get("local") if isinstance(item, MappingNode) else None
+        text = local.value if isinstance(local, ScalarNode) else None
+        if not isinstance(text, str) or "\0" in text:
+            continue  # the check of the file has said so
+        origin = where(item, ("local",))
+        path = local_file(text, origin)
+        try:
+            status = path.stat()
+        except OSError as error:
+            message = f"the file to carry, '{path}', cannot be read: {error.strerror}"
+            hint = "a relative path begins at the template's folder; what is carried is built first"
+            yield Finding("no-such-file", message, origin, hint)
+        else:
+            if not stat.S_ISREG(status.st_mode):
+                hint = "carry an image, an archive or another single file"
+                yield Finding("not-a-file", f"what is to be carried, '{path}', is not a file", origin, hint)
