@@ -7,14 +7,19 @@ Azure Linux is made from a look-alike of its repository: nothing here says anyth
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from os_image_composer.boot.machine import Machine
+from os_image_composer.boot.qemu import Guest, run_guest
 from os_image_composer.boot.report import Answer, Probe
+from os_image_composer.build.canonical import sha256_file
+from os_image_composer.build.clock import SystemClock
 from support.own_report import UNIT, hear, report_script
-from support.sealed import sealed_disk
+from support.sealed import Sealed, sealed_disk
 from support.workshop import Workshop
 
 pytestmark = [pytest.mark.build, pytest.mark.boot, pytest.mark.matrix]
@@ -22,6 +27,7 @@ pytestmark = [pytest.mark.build, pytest.mark.boot, pytest.mark.matrix]
 # Under TCG, on two busy cores; a quiet machine takes a quarter.
 SECONDS = 900
 
+KEPT = "/etc/kept /var/kept /home/kept /root/kept /srv/kept"
 PROBES = (
     Probe("state", "systemctl is-system-running --wait"),
     Probe("failed", "systemctl list-units --failed --plain --no-legend --no-pager"),
@@ -37,6 +43,8 @@ PROBES = (
     # Behind the labels: what root makes in a home is not what the policy would have there.
     Probe("write", "touch /etc/made /var/made /home/made /root/made"),
     Probe("denials", "journalctl --boot --output cat --no-pager | grep -F 'avc: '"),
+    Probe("var", "ls /var/lib"),
+    Probe("kept", f"cat {KEPT}; for file in {KEPT}; do echo kept >$file; done; sync"),
 )
 
 
@@ -103,6 +111,14 @@ target: {{os: {system.os}, dist: {system.dist}, arch: x86_64, imageType: raw}}
 
 
 def answers_of(workshop: Workshop, settings: Path, folder: Path, name: str, system: System) -> dict[str, Answer]:
+    image = built(workshop, settings, folder, name, system)
+    answers = hear(image, SECONDS)
+    image.unlink()
+    is_sealed(answers, system)
+    return answers
+
+
+def built(workshop: Workshop, settings: Path, folder: Path, name: str, system: System) -> Path:
     done = workshop.run(
         "--config",
         str(settings),
@@ -113,8 +129,10 @@ def answers_of(workshop: Workshop, settings: Path, folder: Path, name: str, syst
     )
     assert done.returncode == 0, done.stdout + done.stderr
     (image,) = (folder / "out").rglob("*.raw")
-    answers = hear(image, SECONDS)
-    image.unlink()
+    return image
+
+
+def is_sealed(answers: dict[str, Answer], system: System) -> None:
     assert (answers["state"].output, answers["failed"].output) == ("running", "")
     assert re.match(rf"/dev/mapper/root\s+{system.kind}\s+ro", answers["root"].output)
     assert re.match(r"\d+ \d+ verity 1 .* panic_on_corruption", answers["table"].output)
@@ -124,7 +142,6 @@ def answers_of(workshop: Workshop, settings: Path, folder: Path, name: str, syst
     }
     assert answers["usr"].status != 0
     assert answers["write"].status == 0, answers["write"].output
-    return answers
 
 
 @pytest.mark.timeout(SECONDS + 900)
@@ -133,6 +150,26 @@ def test_sealed_system_starts_without_a_failed_unit(
     workshop: Workshop, rpm_settings: Path, tmp_path: Path, name: str
 ) -> None:
     answers_of(workshop, rpm_settings, tmp_path, name, SYSTEMS[name])
+
+
+def keeping(image: Path) -> AbstractContextManager[Guest]:
+    return run_guest(image, Machine(keeps_changes=True), SystemClock())
+
+
+@pytest.mark.timeout(2 * SECONDS + 900)
+@pytest.mark.parametrize("name", ["azl3", "debian12"])
+def test_changes_stay_and_the_root_does_not_change(
+    workshop: Workshop, rpm_settings: Path, tmp_path: Path, name: str
+) -> None:
+    """The default of Debian 13, whose systemd takes questions, has its own test in test_immutable_boot.py."""
+    disk = Sealed.of(built(workshop, rpm_settings, tmp_path, name, SYSTEMS[name]))
+    before = sha256_file(disk.cut("root", tmp_path / "before"))
+    for number in range(2):
+        answers = hear(disk.image, SECONDS, keeping)
+        is_sealed(answers, SYSTEMS[name])
+        assert {"systemd", "dbus"} & set(answers["var"].output.split())  # what packages put there
+        assert answers["kept"].output.splitlines().count("kept") == 5 * number, answers["kept"].output
+    assert sha256_file(disk.cut("root", tmp_path / "after")) == before
 
 
 @pytest.mark.timeout(SECONDS + 900)
