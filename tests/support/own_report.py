@@ -44,11 +44,12 @@ OTHERS_DONE = "while systemctl list-jobs --no-legend | grep -vw {unit} | grep -q
 
 
 def asking_script(probes: Sequence[Probe]) -> str:
-    """Asks each in a shell of its own."""
+    """Asks each in a shell of its own. The port stays open: to open it anew throws away what was not sent yet."""
     lines = [
         "#!/bin/sh",
-        f'say() {{ printf \'\\n{{"report":"%s","status":%d,"output":"%s"}}\\n\' "$@" >{PORT}; }}',
-        'ask() { out=$(sh -c "$2" 2>&1 </dev/null); rc=$?; say "$1" $rc "$(printf %s "$out" | base64 -w0)"; }',
+        f"exec 3>{PORT}",
+        r"""say() { printf '\n{"report":"%s","status":%d,"output":"%s"}\n' "$@" >&3; }""",
+        'ask() { out=$(sh -c "$2" 2>&1 </dev/null 3>&-); rc=$?; say "$1" $rc "$(printf %s "$out" | base64 -w0)"; }',
         *("ask {} '{}'".format(probe.name, probe.command.replace("'", "'\\''")) for probe in probes),
     ]
     return "\n".join(lines) + "\n"
