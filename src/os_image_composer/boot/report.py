@@ -72,8 +72,10 @@ def report_credentials(probes: tuple[Probe, ...] = ()) -> tuple[Credential, ...]
 
 def _script(probes: tuple[Probe, ...]) -> str:
     """The shell script of the guest. The port is opened anew for every line: a terminal that is held open is lost
-    when a getty starts on it (vhangup)."""
+    when a getty starts on it (vhangup). It is held open all the same: the first one that opens it throws away what was
+    not sent yet."""
     lines = [
+        f"exec 3>{PORT}",
         f'say() {{ printf \'\\n{{"report":"%s","status":%d,"output":"%s"}}\\n\' "$@" >{PORT}; }}',
         'ask() { out=$(sh -c "$2" 2>&1 </dev/null); rc=$?; say "$1" $rc "$(printf %s "$out" | base64 -w0)"; }',
         *(f"ask {p.name} {_quoted(p.command)}" for p in probes),
