@@ -4,7 +4,7 @@ starts.
 
 The control's first start is permissive, as the distribution's own is; before it relabels, its configuration becomes
 enforcing, and it starts anew. What systemd-tmpfiles made in that start, where its policy forbids it that, is taken
-away, or the second would not try.
+away, or the second would not try: /root/.ssh, unless the image had it (as Debian's has, by a package's script).
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ AZL3 = Selinux(
 )
 
 
+_WITHOUT = "/etc/image-had-no-root-ssh"
 # Under TCG on a busy machine udev takes longer to find the disk than systemd waits for it.
 _DISK = """\
 disk:
@@ -91,7 +92,7 @@ def write_template(folder: Path, target: Selinux, mode: str = "enforcing", more:
 def write_control(folder: Path, target: Selinux) -> Path:
     """The same without a label: the distribution's own service sets them."""
     kernel = f"  kernel: {{cmdline: 'console=tty0 console=ttyS0,115200 {target.words}'}}\n"
-    commands = "  configurations:\n    - cmd: touch /.autorelabel\n"
+    commands = f"  configurations:\n    - cmd: touch /.autorelabel; test -e /root/.ssh || touch {_WITHOUT}\n"
     dropin = "/etc/systemd/system/selinux-autorelabel.service.d/enforcing.conf"
     return _write(
         folder,
@@ -108,7 +109,7 @@ def _write(folder: Path, target: Selinux, name: str, system: str, files: str) ->
     (folder / "report.service").write_text(UNIT.format(program="/usr/local/sbin/report"))
     (folder / "enforcing.conf").write_text(
         "[Service]\nExecStartPre=/bin/sed -i s/^SELINUX=.*/SELINUX=enforcing/ /etc/selinux/config\n"
-        "ExecStartPre=-/bin/rmdir /root/.ssh\n"
+        f"ExecStartPre=-/bin/sh -c 'test -e {_WITHOUT} && rmdir /root/.ssh'\n"
     )
     template = folder / f"{name}.yml"
     template.write_text(
