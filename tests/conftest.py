@@ -1,7 +1,8 @@
-"""The order of the tests: gates, then what is quick, then what builds and boots."""
+"""The order of the tests: gates, then what is quick, then what builds and boots; and what all of them share."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,11 @@ from support.dnf import Dnf, unpacked_dnf
 from support.lookalike.made import Lookalikes, cache_folder, make
 
 _LATE = ("build", "boot", "matrix")
+
+
+def pytest_configure() -> None:
+    """A shell's background job ignores Ctrl-C, and so would every program that a test interrupts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
