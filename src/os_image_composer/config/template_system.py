@@ -10,7 +10,7 @@ from os_image_composer.config import rules, system_rules
 from os_image_composer.config.rules import not_built, pattern, wrong
 from os_image_composer.config.section import Section
 
-__all__ = ["ConfigurationTemplate", "FileTemplate", "KeyboardTemplate", "ServicesTemplate"]
+__all__ = ["CarriedFileTemplate", "ConfigurationTemplate", "FileTemplate", "KeyboardTemplate", "ServicesTemplate"]
 
 Unit = Annotated[str, AfterValidator(system_rules.unit)]
 
