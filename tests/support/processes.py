@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,10 +34,23 @@ def family(pid: int) -> frozenset[Seen]:
 
 
 def left_of(known: frozenset[Seen], marker: str) -> list[Seen]:
-    """Those of `known` that live, and whatever else is marked or of this checkout, with all descendants."""
+    """Those of `known` that live, and whatever else is marked or of this checkout, with all descendants. What another
+    process of the same run of tests has started descends from that; what is left alone descends from nobody's."""
     everything = _all()
-    named = {p.pid for p in everything if _HELPER in p.command or f"{MARKER}={marker}".encode() in p.environment}
+    others = {p.pid for p in _with_descendants(everything, _beside(everything))}
+    named = {
+        p.pid
+        for p in everything
+        if (_HELPER in p.command and p.pid not in others) or f"{MARKER}={marker}".encode() in p.environment
+    }
     return sorted({p for p in known if p.lives} | _with_descendants(everything, named), key=lambda p: p.pid)
+
+
+def _beside(everything: list[Seen]) -> set[int]:
+    """The other processes that run tests of the same run (pytest-xdist)."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return set()
+    return {p.pid for p in everything if p.parent == os.getppid() and p.pid != os.getpid()}
 
 
 def _with_descendants(everything: list[Seen], pids: set[int]) -> frozenset[Seen]:
