@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +14,16 @@ from pathlib import Path
 
 import pytest
 
+from os_image_composer.build.clock import SystemClock
 from os_image_composer.cli.main import run
+from os_image_composer.errors import TrustError
+from os_image_composer.ospackage.openpgp import keyring_of
 from os_image_composer.report.inspect import inspect_image
 from os_image_composer.report.text import image_lines
 from os_image_composer.signing.authenticode import signed_program
 from os_image_composer.signing.detached import CmsFiles, FileSigner, open_openpgp
 from support.boot_keys import KeyFolder
+from support.deb_repository import SigningKey
 from support.efi_programs import efi_program
 from support.small_images import MIB, empty_file, ext_image, fat_image, made, partitioned
 
@@ -295,16 +300,49 @@ def test_signature_of_another_file_is_found(copy: Path, verify: Callable[..., To
     assert "about other bytes" in told.detail(copy.name)
 
 
-def test_keys_of_somebody_else_vouch_for_nothing(
-    tmp_path: Path, good: Path, keys: KeyFolder, verify: Callable[..., Told]
-) -> None:
+def test_keys_of_somebody_else_vouch_for_nothing(good: Path, verify: Callable[..., Told]) -> None:
     assert set(verify(good / "sample-1.0.raw", x509="db.pem", db="KEK.pem").failed()) == {
         *("sample-1.0.manifest.json", "sample-1.0.raw", "sample-1.0.spdx.json", "sample-1.0.sha256sums"),
         *(f"/{LOADER}", f"/{UKI}"),
     }
-    others = KeyFolder.made(tmp_path)
-    image = str(good / "sample-1.0.raw")
-    assert run(["verify", "--openpgp", str(others.file("image.asc")), image]) == 1
+
+
+def test_openpgp_key_of_somebody_else_is_named_by_the_file_that_was_given(
+    tmp_path: Path, good: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = KeyFolder.made(tmp_path).file("image.asc")
+    assert run(["verify", "--openpgp", str(given), str(good / "sample-1.0.raw")]) == 1
+    said = capsys.readouterr().out
+    (own,) = keyring_of([given], SystemClock().now()).fingerprints
+    wanted = f"OpenPGP signature: sample-1.0.raw is not signed by a key of {given}: signed by SIGNER; {given} has {own}"
+    assert re.search(re.escape(wanted).replace("SIGNER", "[0-9a-f]{40}") + "\n", said), said
+    assert "pinned" not in said
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_file_without_an_openpgp_key_is_refused_by_its_name(
+    tmp_path: Path, good: Path, keys: KeyFolder, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    given = tmp_path / "given.asc"
+    if content is not None:
+        given.write_bytes(content)
+    words = [word for file in (keys.file("image.asc"), given) for word in ("--openpgp", str(file))]
+    assert run(["verify", *words, str(good / "sample-1.0.raw")]) == 1
+    said = capsys.readouterr()
+    assert f"error[key-not-found]: no OpenPGP certificate was found in {given}\n" in said.err
+    assert ("there is no such file" in said.err) == (content is None)
+    assert "pinned" not in said.err
+
+
+def test_expired_openpgp_key_is_named_by_its_file(tmp_path: Path) -> None:
+    key, given = SigningKey(validity_seconds=1), tmp_path / "given.asc"
+    given.write_bytes(bytes(key.certificate))
+    expiration = key.certificate.expiration
+    assert expiration is not None
+    with pytest.raises(TrustError) as caught:
+        keyring_of([given], expiration.timestamp() + 1)
+    assert caught.value.reference == "key-expired"
+    assert caught.value.hint == f"ask whoever signs for a newer certificate than that in {given}"
 
 
 def test_without_a_key_nothing_is_vouched_for(good: Path) -> None:

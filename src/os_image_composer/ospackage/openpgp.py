@@ -8,8 +8,8 @@ recorded and are no error (a Debian release is signed by the keys of several gen
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,23 +43,20 @@ class Signed:
 
 @dataclass(frozen=True)
 class Keyring:
-    """The pinned certificates that were found; `repository` is whose they are, as the settings name it."""
+    """The pinned certificates that were found; `repository` is whose they are, as the settings name it. With `files`
+    nothing was pinned: all of these files' certificates count."""
 
     certificates: tuple[pysequoia.Cert, ...]
     fingerprints: tuple[str, ...]
     repository: str = ""
+    files: tuple[Path, ...] = ()
 
 
 def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], now: float) -> Keyring:
     """The certificates of `files` whose primary fingerprint is pinned, without revoked and expired ones (`now` is
     in seconds since the epoch). Raises TrustError `key-not-found`, `key-revoked`, `key-expired`."""
     pinned = {f.lower().replace(" ", "") for f in fingerprints}
-    found: dict[str, pysequoia.Cert] = {}
-    for file in files:
-        for certificate in _certificates(file):
-            if certificate.fingerprint in pinned:
-                known = found.get(certificate.fingerprint)
-                found[certificate.fingerprint] = known.merge(certificate) if known else certificate
+    found = _merged(c for file in files for c in _certificates(file) if c.fingerprint in pinned)
     if not found:
         raise TrustError(
             "key-not-found",
@@ -69,6 +66,38 @@ def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], 
             hint="install the distribution's archive keyring package, or name a keyring file in the settings: "
             f"`repositories: {{{what.partition('/')[0]}: {{keyring: FILE}}}}`",
         )
+    return Keyring(_usable(found, now, what), tuple(sorted(pinned)), what.partition("/")[0])
+
+
+def keyring_of(files: Sequence[Path], now: float) -> Keyring:
+    """All certificates of `files`, which whoever named them trusts as they are. Raises as `load_keyring`, and where
+    one of the files has none."""
+    read = {file: _certificates(file) for file in files}
+    for file, certificates in read.items():
+        if not certificates:
+            raise TrustError(
+                "key-not-found",
+                f"no OpenPGP certificate was found in {file}",
+                cause=None if file.exists() else "there is no such file",
+                hint="name the file that has the public key",
+            )
+    found = _merged(certificate for certificates in read.values() for certificate in certificates)
+    return Keyring(_usable(found, now, "these signatures", files), tuple(sorted(found)), files=tuple(files))
+
+
+def _merged(certificates: Iterable[pysequoia.Cert]) -> dict[str, pysequoia.Cert]:
+    """By fingerprint, each with all that is said of it."""
+    found: dict[str, pysequoia.Cert] = {}
+    for certificate in certificates:
+        known = found.get(certificate.fingerprint)
+        found[certificate.fingerprint] = known.merge(certificate) if known else certificate
+    return found
+
+
+def _usable(
+    found: Mapping[str, pysequoia.Cert], now: float, what: str, files: Sequence[Path] = ()
+) -> tuple[pysequoia.Cert, ...]:
+    """Those neither revoked nor expired. `files` are named where nothing was pinned."""
     try:
         usable = [c for c in found.values() if not c.is_revoked and not _expired(c, now)]
     except Exception as error:  # a certificate that its own key never signed
@@ -78,15 +107,11 @@ def load_keyring(what: str, fingerprints: Sequence[str], files: Sequence[Path], 
         raise TrustError(
             "key-revoked" if revoked else "key-expired",
             f"no usable key for {what}: {', '.join(sorted(found))} {'was revoked' if revoked else 'has expired'}",
-            hint="update the archive keyring package of the build host, or name a newer keyring file in the settings",
+            hint=f"ask whoever signs for a newer certificate than that in {_listed(files)}"
+            if files
+            else "update the archive keyring package of the build host, or name a newer keyring file in the settings",
         )
-    return Keyring(tuple(usable), tuple(sorted(pinned)), what.partition("/")[0])
-
-
-def keyring_of(files: Sequence[Path], now: float) -> Keyring:
-    """All certificates of `files`, which whoever named them trusts as they are. Raises as `load_keyring`."""
-    found = [certificate.fingerprint for file in files for certificate in _certificates(file)]
-    return replace(load_keyring("these signatures", found, files, now), repository="")
+    return tuple(usable)
 
 
 def holds_certificates(data: bytes) -> bool:
@@ -200,11 +225,14 @@ def _refusal(what: str, issuers: tuple[str, ...], keyring: Keyring, cause: str) 
             hint="the file was changed on the way or half of it was replaced: try again, then another mirror",
         )
     absent = sorted(set(keyring.fingerprints) - {c.fingerprint for c in keyring.certificates})
+    trusted = f"{_listed(keyring.files)} has" if keyring.files else "pinned:"
     said = f"`repositories: {{{keyring.repository}: {{fingerprints: […, …], keyring: FILE}}}}`"
     return TrustError(
         "unknown-signer",
-        f"{what} is not signed by a pinned key",
-        cause=f"signed by {', '.join(issuers) or 'nobody'}; pinned: {', '.join(keyring.fingerprints)}"
+        f"{what} is not signed by a key of {_listed(keyring.files)}"
+        if keyring.files
+        else f"{what} is not signed by a pinned key",
+        cause=f"signed by {', '.join(issuers) or 'nobody'}; {trusted} {', '.join(keyring.fingerprints)}"
         + (f"; no usable certificate was found of {', '.join(absent)}" if absent else ""),
         hint="ask the vendor, by another way than the network, whether that key is theirs; if so, pin it beside "
         f"the others in the settings file and name one file that holds all their certificates: {said}"
@@ -239,6 +267,10 @@ def _issuers(signature: bytes, what: str, keyring: Keyring) -> tuple[str, ...]:
             cause=", ".join(sorted({str(p.hash_algorithm) for p in packets})),
         )
     return tuple(dict.fromkeys(p.issuer_fingerprint or p.issuer_key_id or "" for p in packets))
+
+
+def _listed(files: Sequence[Path]) -> str:
+    return ", ".join(map(str, files))
 
 
 def _first_line(error: Exception) -> str:
