@@ -518,6 +518,9 @@ DATA_ROWS = {
     "initrd.read_only_root.verified": Change("initrd", "[var/lib/dpkg]", "[]", COMMON, first=SEALED),
     "initrd.read_only_root.needs": Change("initrd", "usr/sbin/e2fsck", "sbin/e2fsck", COMMON, first=SEALED),
     "initrd.read_only_root.verity_needs": Change("initrd", "usr/sbin/dmsetup", "sbin/dmsetup", COMMON, first=SEALED),
+    "initrd.read_only_root.packages_known": Change(
+        NOTHING, "packagesKnown: true", "packagesKnown: false", COMMON, first=SEALED
+    ),
     "initrd.read_only_root where the root can be written to": Change(NOTHING, "[var/lib/dpkg]", "[]", COMMON),
     "boot.kernel": Change("initrd boot labels", "boot/vmlinuz-*", "usr/lib/vmlinuz-*", COMMON),
     "boot.modules": Change("initrd boot labels", "modules: usr/lib/modules", "modules: lib/modules", COMMON),
