@@ -28,7 +28,7 @@ systemConfig:
   kernel: {cmdline: console=ttyS0}
 """
 LIVE = "  live: {title: one}\n  bootloader: {provider: grub, timeout: 3}\n"
-BOOT_EFI = "  packages: [systemd-boot-efi]\n"
+BOOT_EFI = "  packages: [systemd-boot-efi, systemd-cryptsetup, dmsetup]\n"
 KEYS = "  secureBoot: {key: keys/db.key, certificate: keys/db.pem}\n"
 SIGNED = BOOT_EFI + KEYS
 SEALED = "  immutability: {enabled: true}\n"
@@ -98,7 +98,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, SmallArchive
     for kind in ("img", "iso"):
         root = tmp_path_factory.mktemp(kind)
         data = SmallData("deb", root, NOW, Target("debian", "debian13", "x86_64", kind))
-        data.write(*(deb(name) for name in ("systemd-boot-efi",)))
+        data.write(*(deb(name) for name in ("systemd-boot-efi", "systemd-cryptsetup", "dmsetup")))
         archive = SmallArchive(data)
         archive.settings.write_text(
             f"config_dir: {data.data}\ncache_dir: {archive.cache}\nwork_dir: {root}/work\n"

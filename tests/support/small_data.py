@@ -21,7 +21,7 @@ CHECKOUT = Path(__file__).parents[2]
 DATA = CHECKOUT / "config"
 _TARGETS = {"deb": ("debian", "debian13"), "rpm": ("azure-linux", "azl3")}
 _DEB_ARCH = {"x86_64": "amd64", "aarch64": "arm64"}
-_ESSENTIAL = ("base-files", "bash")  # of the family that marks such packages
+_ESSENTIAL = ("base-files", "bash", "util-linux")  # of the family that marks such packages
 _TOOLS = "tools"  # the mirror of the image tools, where they are not the distribution's own packages
 
 
@@ -146,7 +146,11 @@ class SmallData:
         names = {name.partition("=")[0] for group in groups for name in group.packages}
         names |= set(load_distribution(target.os, target.dist, target.arch, DATA).chroot_packages)
         tools = load_image_tools(DATA)
-        own = {"base-files", "apt", *tools.packages, *tools.format_packages} if self.family == "deb" else set()
+        own = (
+            {"base-files", "util-linux", "apt", *tools.packages, *tools.format_packages}
+            if self.family == "deb"
+            else set()
+        )
         return names | own
 
 

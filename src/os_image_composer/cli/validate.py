@@ -52,7 +52,9 @@ def validate(
     templates: Annotated[list[Path], typer.Argument(metavar="TEMPLATE", help="Image templates (YAML).")],
     resolve: Annotated[
         bool,
-        typer.Option("--resolve", help="Also look whether its packages exist, fit together, and fit on the disk."),
+        typer.Option(
+            "--resolve", help="Also look whether its packages exist, fit together and on the disk, and suffice to boot."
+        ),
     ] = False,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="With --resolve: ask the mirror for newer packages.")

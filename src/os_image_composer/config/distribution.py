@@ -46,7 +46,8 @@ class ReadOnlyRootData:
     """What the initrd of a root that cannot be written to takes beside others: `argv` is added to the generator's, and
     `verity_argv` where the root is sealed; `files` (name, text, whether it is a program) are put into the folder `into`
     for the generator to find; `cmdline` is added to the kernel's command line; `verified` are folders below /var that
-    stay as the root has them."""
+    stay as the root has them. With `packages_known` an image without one of the packages of `needs` and
+    `verity_needs` has not got its file; else their names are advice."""
 
     argv: tuple[str, ...]
     verity_argv: tuple[str, ...]
@@ -56,6 +57,7 @@ class ReadOnlyRootData:
     verified: tuple[str, ...]
     needs: tuple[PackagedFile, ...]
     verity_needs: tuple[PackagedFile, ...]
+    packages_known: bool = False
 
 
 @dataclass(frozen=True)

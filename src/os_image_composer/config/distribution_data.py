@@ -124,6 +124,7 @@ class _ReadOnlyRoot(_Section):
     verified: list[Glob]
     needs: list[_PackagedFile]
     verity_needs: list[_PackagedFile]
+    packages_known: bool = False
 
 
 class _Initrd(_Section):
@@ -310,6 +311,7 @@ def _read_only_root(item: _ReadOnlyRoot | None, data: Path) -> ReadOnlyRootData 
         verified=tuple(item.verified),
         needs=tuple(PackagedFile(need.path, need.package) for need in item.needs),
         verity_needs=tuple(PackagedFile(need.path, need.package) for need in item.verity_needs),
+        packages_known=item.packages_known,
     )
 
 

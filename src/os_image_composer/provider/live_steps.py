@@ -17,6 +17,7 @@ from os_image_composer.image.live_boot_signed import MakeSignedLiveBoot
 from os_image_composer.image.verity import FormatLiveVerity
 from os_image_composer.ospackage.lock import Lock
 from os_image_composer.provider.boot_steps import kernel_choice
+from os_image_composer.provider.needed_packages import absent
 from os_image_composer.provider.root_steps import ForInitrd
 
 
@@ -96,7 +97,7 @@ def _loader_package(spec: ImageSpec, lock: Lock, distribution: Distribution) -> 
     package = distribution.boot.loader_package
     if package is None:
         raise _unknown(distribution, "which package has the boot loader that is signed")
-    if package not in {p.name for p in lock.sets["image"].packages()}:
+    if absent(lock, (package,)):
         raise TemplateError(
             "no-boot-files",
             f"the image has no package {package}, whose boot loader and stub start a live ISO under secure boot",

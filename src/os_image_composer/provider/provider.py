@@ -155,8 +155,10 @@ class Provider:
         )
 
     def resolved(self, spec: ImageSpec, choice: LockChoice = ANY_LOCK) -> Resolved:
-        """What the packages of `spec` come to; raises what `lock` raises."""
+        """What the packages of `spec` come to; raises what `lock` raises, and what the plan has to say of packages that
+        its steps need. No secret and no file of the build host is read for that."""
         lock = self.locking.choose(spec, choice).lock
+        image_steps(spec, lock, self.distribution, Extras((), ()))
         room = usable(lay_out(spec, lock.seed).root.size) if spec.disk.partitions else None
         return Resolved(len(tuple(lock.sets["image"].packages())), installed_size(spec, lock), room)
 

@@ -30,6 +30,7 @@ from os_image_composer.provider.bill import ReadLicences, WriteBill, declared_pa
 from os_image_composer.provider.boot_keys import BootCertificates
 from os_image_composer.provider.boot_steps import boot_steps, kernel_choice, makes_initrd
 from os_image_composer.provider.live_steps import live_boot_step, live_initrd, medium_label, seal_step
+from os_image_composer.provider.needed_packages import check_initrd_needs
 from os_image_composer.provider.pack_steps import (
     INITRD_IMAGE,
     IPXE_EXAMPLE,
@@ -200,6 +201,8 @@ def _initrd(
     projected: Step,
     more: ForInitrd,
 ) -> Step:
+    """Raises TemplateError `initrd-incomplete`."""
+    check_initrd_needs(spec, lock, distribution, more.needs)
     action = MakeInitrd(
         argv=(*_initrd_argv(spec, distribution), *more.argv),
         environment=_surroundings(lock, distribution).environment,
