@@ -62,7 +62,10 @@ def test_everything_that_was_signed_is_verified(built: Workshop, signed: SignedI
     checks = json.loads(done.stdout)["checks"]
     assert done.returncode == 0, done.stdout
     assert {c["what"] for c in checks if c["state"] == "ok"} == {
-        *(f"debian13-minimal-1.0.{suffix}" for suffix in ("raw", "manifest.json", "spdx.json", "cdx.json")),
+        *(
+            f"debian13-minimal-1.0.{suffix}"
+            for suffix in ("raw", "manifest.json", "spdx.json", "cdx.json", "sha256sums")
+        ),
         *(f"/{LOADER}", f"/{UKI}", f"sealed root of /{UKI}"),
     }
 
@@ -124,19 +127,23 @@ class Watch:
         self._thread.join()
 
     def _look(self) -> None:
+        given = Path(f"/proc/{self.besides}/cmdline").read_bytes()
         while not self._end.is_set():
             for process in Path("/proc").glob("[0-9]*"):
-                for name in ("cmdline", "environ"):
-                    # The variable is in the environment of whom it was given to, and of nobody else.
-                    if name == "environ" and int(process.name) in (self.besides, os.getpid()):
-                        continue
-                    try:
-                        text = (process / name).read_bytes()
-                    except OSError:
-                        continue
-                    self.seen += 1
-                    self.found += [f"{process}/{name}" for needle in self.needles if needle in text]
+                try:
+                    arguments = (process / "cmdline").read_bytes()
+                    self._compare(process / "cmdline", arguments)
+                    # The variable is in the environment of whom it was given to, and of nobody else. A child is its
+                    # parent until it has become the program that it was made for (vfork(2)).
+                    if arguments != given and int(process.name) != os.getpid():
+                        self._compare(process / "environ", (process / "environ").read_bytes())
+                except OSError:
+                    continue
             time.sleep(0.01)
+
+    def _compare(self, file: Path, text: bytes) -> None:
+        self.seen += 1
+        self.found += [str(file) for needle in self.needles if needle in text]
 
 
 def needles_of(keys: KeyFolder) -> list[bytes]:
