@@ -44,6 +44,19 @@ def test_paths_begin_at_the_templates_folder(folder: Path, write: Write, data: P
     assert (said.kek, said.trusted, said.enroll) == (None, (), "if-safe")
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [('"2026-11-28"', 1795824000), ("2026-11-28", 1795824000), ('"2026-11-28T18:00:01Z"', 1795824000 + 18 * 3600 + 1)],
+)
+@pytest.mark.usefixtures("folder")
+def test_date_of_what_is_enrolled_is_a_day_or_a_second_by_utc(
+    write: Write, data: Path, text: str, seconds: int
+) -> None:
+    said = load_image_spec(write(section(f"key: db.key, certificate: db.pem, dated: {text}")), data).secure_boot
+    assert said is not None
+    assert said.dated == seconds
+
+
 def test_template_without_keys_asks_for_nothing(write: Write, data: Path) -> None:
     assert load_image_spec(write(HEAD + "  hostname: a\n"), data).secure_boot is None
 
@@ -61,6 +74,10 @@ def test_template_without_keys_asks_for_nothing(write: Write, data: Path) -> Non
         ("key: db.key, certificate: db.pem, trusted: [PK.pem, ▸PK.key]", "certificate-unreadable"),
         ("key: db.key, certificate: db.pem, passphraseFile: ▸absent", "key-unreadable"),
         ("key: db.key, certificate: db.pem, enroll: ▸auto", "wrong-value"),
+        ('key: db.key, certificate: db.pem, dated: ▸"today"', "wrong-value"),
+        ('key: db.key, certificate: db.pem, dated: ▸"2026-02-30"', "wrong-value"),
+        ('key: db.key, certificate: db.pem, dated: ▸"2026-11-28T18:00:00+01:00"', "wrong-value"),
+        ('key: db.key, certificate: db.pem, dated: ▸"1999-12-31"', "wrong-value"),
         ("key: db.key, certificate: db.pem, ▸password: x", "unknown-key"),
     ],
 )

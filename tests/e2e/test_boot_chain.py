@@ -6,13 +6,14 @@ Azure Linux is made from a look-alike of its repository: nothing here says anyth
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from os_image_composer.boot.machine import Machine
+from os_image_composer.boot.machine import FirmwareKind, Machine
 from os_image_composer.boot.qemu import run_guest
 from os_image_composer.build.clock import SystemClock
 from support.workshop import CHECKOUT, Workshop
@@ -136,6 +137,46 @@ COUNTED = """
   bootloader: {tries: 3, kernels: all, timeout: 1}
   users: [{name: admin, sudo: true, shell: /bin/bash, password: change-me-first}]
 """
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(2 * SECONDS + 900)
+@pytest.mark.parametrize("chain", ["grub-efi", "grub-bios"])
+def test_menu_of_grub_has_every_kernel_and_starts_the_one_that_is_chosen(build: Build, chain: str) -> None:
+    """The first by itself when the time is over, the second when it is chosen."""
+    packages = ", ".join(("linux-image-cloud-amd64", "sudo", *CHAINS[chain].packages["debian"]))
+    bios = "bootType: legacy, " if chain == "grub-bios" else ""
+    text = (
+        f'image: {{name: debian12-menu, version: "1.0"}}\n'
+        f"target: {{os: debian, dist: debian12, arch: x86_64, imageType: raw}}\n{CHAINS[chain].disk}"
+        f"systemConfig:\n  name: menu\n  hostname: debian12\n  packages: [{packages}]\n"
+        f"  bootloader: {{{bios}provider: grub, kernels: all, timeout: 8}}\n"
+        "  users: [{name: admin, shell: /bin/bash, password: change-me-first}]\n"
+    )
+    image = build("debian12", text)
+    kind = FirmwareKind.BIOS if chain == "grub-bios" else FirmwareKind.UEFI
+    first, second = (kernel_of(image, kind, entry) for entry in (0, 1))
+    assert {first.endswith("-cloud-amd64"), second.endswith("-cloud-amd64")} == {True, False}
+
+
+def kernel_of(image: Path, kind: FirmwareKind, entry: int) -> str:
+    """The release of the kernel that an entry of GRUB's menu starts; of the first, when nobody touches the menu."""
+    with run_guest(image, Machine(kind=kind), SystemClock()) as guest:
+        console = guest.console
+        console.expect("automatically", SECONDS)
+        for _ in range(entry):
+            console.send("\x0e")  # Ctrl-n, in one byte: an arrow's three are torn apart under load
+            time.sleep(0.5)
+        if entry:
+            console.send("\r")
+        console.expect(r"debian12 login: $", SECONDS)
+        console.send("admin\n")
+        console.expect(r"Password: $", 60)
+        console.send("change-me-first\n")
+        console.expect(r"\$ $", 60)
+        console.send("uname -r; echo over\n")
+        words = console.expect(r"(?s).*\nover\r?\n.*\$ $", 120).split()
+        return next(word for word in words if word.endswith("-amd64"))
 
 
 @pytest.mark.matrix

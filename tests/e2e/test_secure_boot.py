@@ -6,7 +6,9 @@ them.
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -29,6 +31,9 @@ pytestmark = [pytest.mark.build, pytest.mark.boot]
 
 SECONDS = 600  # under TCG, on two busy cores
 PROBES = (
+    Probe(
+        "root", "findmnt --noheadings --output SOURCE,OPTIONS /; dmsetup table root | cut -d ' ' -f 3; touch /usr/made"
+    ),
     Probe("lockdown", "cat /sys/kernel/security/lockdown"),
     Probe("db", "cat /sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f | tail -c +5 | sha256sum"),
 )
@@ -64,6 +69,8 @@ def test_signed_image_boots_and_reports_secure_boot_and_lockdown(signed: SignedI
     assert verdict.passed, verdict.reason
     assert verdict.secure_boot is True
     assert failed_on_console(verdict.lines) == ()  # nor when it is switched off
+    root = verdict.answer("root")
+    assert re.match(r"/dev/mapper/root ro\S*\nverity\n.*Read-only file system", root.output), root.output
     assert "[integrity]" in verdict.answer("lockdown").output
     enrolled = hashlib.sha256((signed.enrolment / "db.esl").read_bytes()).hexdigest()
     assert verdict.answer("db").output.split()[0] == enrolled, verdict.answer("db").output
@@ -97,6 +104,48 @@ def test_machine_with_other_keys_does_not_start_the_image(signed: SignedImage, t
     for suffix in ("auth", "esl", "der"):
         shutil.copyfile(signed.enrolment / f"KEK.{suffix}", others / f"db.{suffix}")
     assert refused(boot(signed.image, others))
+
+
+DB = "/sys/firmware/efi/efivars/db-d719b2cb-3d3a-4596-a3bc-dad00e67656f"
+
+
+def updating(name: str, update: Path) -> tuple[Probe, ...]:
+    """Write a signed update of db, as docs/secure-boot.md has it with another program, and read what is there then. Its
+    attributes are those of a variable that is kept, seen at boot and later, and dated (UEFI specification §8.2)."""
+    text = base64.b64encode(update.read_bytes()).decode()
+    file = f"/tmp/{name}"
+    write = (
+        f"chattr -i {DB}; (printf '\\047\\000\\000\\000'; echo {text} | base64 -d) >{file}; dd if={file} of={DB} bs=1M"
+    )
+    return Probe(name, write), Probe(f"{name}-db", f"tail -c +5 {DB} | sha256sum")
+
+
+@pytest.mark.matrix
+@pytest.mark.timeout(SECONDS + 240)
+def test_running_machine_takes_the_next_key_dated_later_and_no_other(
+    built: Workshop, keys: KeyFolder, signed: SignedImage, tmp_path: Path
+) -> None:
+    """Rotation as docs/secure-boot.md has it: the certificate beside the one in use; of the same date it is refused."""
+    more = {"same": {}, "later": {"dated": '"2099-01-01"'}}
+    probes: tuple[Probe, ...] = ()
+    lists: dict[str, bytes] = {}
+    for name, words in more.items():
+        (tmp_path / name).mkdir()
+        image = build_signed(built, tmp_path / name, keys, trusted=f"[{keys.file('image.pem')}]", **words)
+        probes += updating(name, image.enrolment / "db.auth")
+        lists[name] = (image.enrolment / "db.esl").read_bytes()
+        image.image.unlink()
+    assert lists["same"] == lists["later"] != (signed.enrolment / "db.esl").read_bytes()
+    machine = Machine(secure_boot=SecureBoot(signed.enrolment))
+    verdict = boot_image(signed.image, SystemClock(), machine=machine, limit=SECONDS, probes=probes)
+    assert verdict.passed, verdict.reason
+    assert verdict.secure_boot is True
+    old = hashlib.sha256((signed.enrolment / "db.esl").read_bytes()).hexdigest()
+    new = hashlib.sha256(lists["later"]).hexdigest()
+    assert verdict.answer("same").status != 0
+    assert verdict.answer("same-db").output.split()[0] == old
+    assert verdict.answer("later").status == 0, verdict.answer("later").output
+    assert verdict.answer("later-db").output.split()[0] == new
 
 
 @pytest.mark.matrix

@@ -423,6 +423,10 @@ TEMPLATE_ROWS = {
         NOTHING, "{key: keys/PK.key,", "{passphraseFile: keys/image.key, key: keys/PK.key,"
     ),
     "systemConfig.secureBoot.trusted": Change("enrolment", "trusted: [keys/db.pem]", "trusted: [keys/image.der]"),
+    "systemConfig.secureBoot.dated": Change("enrolment", "enroll: force", 'enroll: force\n    dated: "2031-01-01"'),
+    "systemConfig.secureBoot.dated to the second": Change(
+        "enrolment", "enroll: force", 'enroll: force\n    dated: "2031-01-01T00:00:01Z"'
+    ),
     "systemConfig.secureBoot.enroll": Change("sign-boot", "enroll: force", "enroll: if-safe"),
     "systemConfig.services.enable": Change(CONF, "[one.service]", "[one.service, four.service]"),
     "systemConfig.services.enable without suffix": Change(NOTHING, "[one.service]", "[one]"),

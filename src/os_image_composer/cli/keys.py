@@ -19,7 +19,7 @@ Example:
 """
 WARNING = (
     "warning: these keys are for development. Whoever can read the folder can sign. Manifests and builds name them so; "
-    "keep keys for use in a safe place, such as a token"
+    "make keys for use elsewhere, and keep them where nobody else can read them"
 )
 
 

@@ -6,6 +6,7 @@ the text of a secret.
 
 from __future__ import annotations
 
+import datetime
 import posixpath
 import re
 from collections.abc import Callable
@@ -24,8 +25,10 @@ __all__ = [
     "Rule",
     "WholeNumber",
     "choice",
+    "date",
     "not_built",
     "pattern",
+    "seconds",
     "whole_number",
     "wrong",
 ]
@@ -34,6 +37,7 @@ Value = TypeVar("Value")
 Rule = Callable[[str], str]
 
 HOSTNAME_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_DATE = re.compile(r"20\d\d-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
 HOSTNAME_LENGTH = 64  # HOST_NAME_MAX of Linux; RFC 1123 §2.1 allows 255
 # A bracket alone is the name of a program (POSIX, test).
 GLOB = re.compile(r"[*?]|\[[^/]+\]")
@@ -128,6 +132,23 @@ def choice(built: tuple[str, ...], known: tuple[str, ...] = ()) -> Choice:
 def pattern(expression: str, description: str) -> Pattern:
     """A rule that takes what matches all of `expression`."""
     return Pattern(expression, description)
+
+
+def date(value: str) -> str:
+    """A day of this century, or a second of one, by UTC (RFC 3339 §5.6)."""
+    try:
+        known = bool(_DATE.fullmatch(value)) and seconds(value) > 0
+    except ValueError:  # the 31st of a month that has none
+        known = False
+    if not known:
+        hint = 'a date, "2026-11-28", or a second by UTC, "2026-11-28T18:00:00Z"'
+        raise wrong("wrong-value", f"cannot be '{value}'", hint)
+    return value
+
+
+def seconds(value: str) -> int:
+    """Of a date that was checked: seconds since the epoch."""
+    return int(datetime.datetime.fromisoformat(value).replace(tzinfo=datetime.UTC).timestamp())
 
 
 def hostname(value: str) -> str:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from os_image_composer.config import spec
 from os_image_composer.config.findings import Location, key_path, where
+from os_image_composer.config.rules import seconds
 from os_image_composer.config.template import Immutability
 from os_image_composer.config.template_secure import BootKeyTemplate, SecureBootTemplate
 from os_image_composer.config.yaml_source import MappingNode, ScalarNode, SequenceNode
@@ -49,6 +50,7 @@ def secure_boot_spec(
             pk=pair(said.pk, *SECURE_BOOT, "pk") if said.pk else None,
             trusted=tuple(local(text, *SECURE_BOOT, "trusted", n) for n, text in enumerate(said.trusted)),
             enroll=said.enroll,
+            dated=seconds(said.dated) if said.dated else None,
         )
     if old is not None and old.secure_boot_db_key and old.secure_boot_db_crt:
         key = local(old.secure_boot_db_key, *IMMUTABILITY, OLD_KEY)

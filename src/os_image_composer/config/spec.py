@@ -228,13 +228,14 @@ class BootKey:
 @dataclass(frozen=True)
 class SecureBoot:
     """The keys that sign what boots, and its enrolment; where there is no key of their own, `db` signs for `kek` and
-    `pk` as well."""
+    `pk` as well. `dated` is that of what is enrolled, in seconds since the epoch; None is the lock's date."""
 
     db: BootKey
     kek: BootKey | None = None
     pk: BootKey | None = None
     trusted: tuple[Path, ...] = ()
     enroll: str = "manual"  # manual | if-safe | force
+    dated: int | None = None
 
 
 @dataclass(frozen=True)

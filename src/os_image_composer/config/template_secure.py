@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from os_image_composer.config.rules import choice
+from os_image_composer.config.rules import choice, date
 from os_image_composer.config.section import Section, Text
 
 __all__ = ["BootKeyTemplate", "SecureBootTemplate"]
@@ -39,6 +39,9 @@ class SecureBootTemplate(Section):
     """The platform key, which signs changes of the platform and key exchange keys; the db key where it is left out."""
     trusted: list[Text] = []
     """Certificates that machines are to trust beside it, in the db that is enrolled: the next key's, a vendor's."""
+    dated: Annotated[str, AfterValidator(date)] | None = None
+    """The date of what is enrolled, such as `"2026-11-28"` or `"2026-11-28T18:00:00Z"`; the lock's date where it is
+    left out. A machine takes other keys only if they are dated later than those it has."""
     enroll: Annotated[str, AfterValidator(choice(("manual", "if-safe", "force")))] = "manual"
     """Who enrols the keys on a machine: `manual`, its owner from the files beside the image; or systemd-boot from
     the EFI system partition, in virtual machines only (`if-safe`) or everywhere (`force`)."""

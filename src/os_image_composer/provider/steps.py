@@ -222,7 +222,8 @@ def _signed(spec: ImageSpec, lock: Lock, boot: Step, extras: Extras) -> list[Ste
         return []
     trusted = tuple(c.sha256 for c in certificates.trusted)
     digests = (certificates.pk.sha256, certificates.kek.sha256, certificates.db.sha256)
-    enrolment = Step(ENROLMENT, MakeEnrolment(*digests, trusted, lock.source_date_epoch))
+    dated = lock.source_date_epoch if said.dated is None else said.dated
+    enrolment = Step(ENROLMENT, MakeEnrolment(*digests, trusted, dated))
     inputs = (Input("boot", boot.name), *((Input(ENROLMENT, enrolment.name),) if said.enroll != "manual" else ()))
     return [enrolment, Step("sign-boot", SignBoot(certificates.db.sha256, said.enroll), inputs)]
 
