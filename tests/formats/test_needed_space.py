@@ -116,6 +116,23 @@ def test_a_sealed_disk_is_needed_as_a_whole_where_its_seal_covers_it(disk: Path,
     assert set(range(ROOT[0] * MIB // BLOCK, (ROOT[0] + ROOT[1]) * MIB // BLOCK)) <= inside
 
 
+def test_of_a_sealed_disk_only_what_the_seal_can_cover_is_needed_as_a_whole(disk: Path, tmp_path: Path) -> None:
+    """A hash tree as veritysetup(8) makes it, of the root; the free blocks of the other filesystem are left out."""
+    sealed, data = tmp_path / "sealed.raw", bytearray(disk.read_bytes())
+    root, tree = part(disk, ROOT, tmp_path / "root"), tmp_path / "tree"
+    made("veritysetup", "format", str(root), str(tree))
+    assert tree.stat().st_size <= EMPTY[1] * MIB
+    data[EMPTY[0] * MIB : EMPTY[0] * MIB + tree.stat().st_size] = tree.read_bytes()
+    sealed.write_bytes(data)
+    inside, before = (
+        {number for first, last in needed(path) for number in range(first, last + 1)} for path in (sealed, disk)
+    )
+    whole = set(range(ROOT[0] * MIB // BLOCK, (ROOT[0] + ROOT[1]) * MIB // BLOCK))
+    esp = set(range(ESP[0] * MIB // BLOCK, (ESP[0] + ESP[1]) * MIB // BLOCK))
+    assert whole <= inside
+    assert inside & esp == before & esp < esp
+
+
 @pytest.mark.parametrize("damage", ["no table", "damaged table", "unknown content"])
 def test_what_is_not_understood_is_written_as_a_whole(disk: Path, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "disk.raw"

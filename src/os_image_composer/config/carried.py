@@ -28,7 +28,7 @@ def check_carried(merged: MappingNode) -> Iterator[Finding]:
             status = path.stat()
         except OSError as error:
             message = f"the file to carry, '{path}', cannot be read: {error.strerror}"
-            hint = "a relative path begins at the template's folder; what is carried is built first"
+            hint = "a relative path begins at the template's folder, ~ means nothing; what is carried is built first"
             yield Finding("no-such-file", message, origin, hint)
         else:
             if not stat.S_ISREG(status.st_mode):

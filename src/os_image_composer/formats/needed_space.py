@@ -13,7 +13,9 @@ from collections.abc import Iterator
 
 from os_image_composer.formats.ext4 import Ext4
 from os_image_composer.formats.fat import Fat
+from os_image_composer.formats.filesystem import Volume
 from os_image_composer.formats.partition_table import Partition, read_partition_table
+from os_image_composer.formats.verity import read_superblock
 from os_image_composer.formats.volumes import identify, open_filesystem
 from os_image_composer.formats.window import FileSource, FormatError, Window
 
@@ -73,14 +75,36 @@ def _spare(source: FileSource) -> Iterator[Range]:
         return
     parts = sorted(table.partitions, key=lambda p: p.start)
     volumes = [identify(disk.part(p.start, p.size)) for p in parts]
-    sealed = any(volume is not None and volume.kind == _SEALED for volume in volumes)
+    sealed = [
+        _covered(disk.part(part.start, part.size))
+        for part, volume in zip(parts, volumes, strict=True)
+        if volume is not None and volume.kind == _SEALED
+    ]
     at = _EDGE
-    for part in parts:
+    for part, volume in zip(parts, volumes, strict=True):
         yield from _blocks(at, part.start)
-        for start, end in () if sealed else _spare_inside(disk, part):
+        whole = any(_may_be_sealed(part, volume, size) for size in sealed)
+        for start, end in () if whole else _spare_inside(disk, part):
             yield from _blocks(max(start, part.start + _EDGE), min(end, part.start + part.size - _EDGE))
         at = part.start + part.size
     yield from _blocks(at, source.size - _EDGE)
+
+
+def _covered(hashes: Window) -> int | None:
+    """How many bytes the hashes of a hash partition are of; None where it does not say."""
+    try:
+        return read_superblock(hashes).data_size
+    except FormatError:
+        return None
+
+
+def _may_be_sealed(part: Partition, volume: Volume | None, covered: int | None) -> bool:
+    """Whether hashes of so many bytes can be this partition's. Not where they are of more than there is in it, or end
+    before its filesystem does: what lies there could not be mounted from behind them."""
+    if covered is None:
+        return True
+    ends = volume.size if volume is not None else None
+    return covered <= part.size and (ends is None or ends <= covered)
 
 
 def _blocks(start: int, end: int) -> Iterator[Range]:

@@ -26,7 +26,7 @@ class WriteBlockMap:
     """Of the raw disk that is the step's input."""
 
     kind: ClassVar[str] = "write-block-map"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     result: ClassVar[Kind] = Kind.FILES
 
     def run(self, work: Work[Services]) -> None:
