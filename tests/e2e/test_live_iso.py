@@ -101,9 +101,8 @@ ALWAYS = {("debian13", "uefi-cd"), ("debian13", "bios-usb")}
 
 
 def combinations() -> list[object]:
-    """All four ways of both Debians, and two of each other distribution; each firmware and each medium in every run. The
-    kernel of the RPM
-    look-alikes is one for virtual machines, without USB."""
+    """All four ways of both Debians, and two of each other distribution; each firmware and each medium in every run.
+    The kernel of the RPM look-alikes is one for virtual machines, without USB."""
     found = [("debian13", way) for way in WAYS] + [("debian12", way) for way in WAYS]
     found += [("elxr12", way) for way in ("uefi-usb", "bios-cd")]
     found += [(dist, way) for dist in ("azl3", "emt3") for way in ("uefi-cd", "bios-cd")]
