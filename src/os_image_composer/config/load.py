@@ -20,6 +20,7 @@ from os_image_composer.config.merge import merge_templates, origins, takes_layou
 from os_image_composer.config.nearest import allowed_values, did_you_mean
 from os_image_composer.config.secure_boot import check_secure_boot
 from os_image_composer.config.selinux import contradictions
+from os_image_composer.config.tar_alone import check_tar_alone
 from os_image_composer.config.template import DiskTemplate, ImageTemplate
 from os_image_composer.config.to_spec import image_spec, local_file
 from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode, read_yaml
@@ -241,11 +242,12 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
 
 
 def _boot(merged: MappingNode, data: Path, user: MappingNode) -> Iterator[Finding]:
-    """What firmware, boot loader and kernel do not go together, or what the distribution has no packages for."""
+    """What firmware, boot loader, kernel and files do not go together, or what the distribution has no packages for."""
     if _text_at(merged, "target", "imageType") != "raw":
         return
     os, dist, arch = (_text_at(merged, "target", key) or "" for key in ("os", "dist", "arch"))
     yield from check_boot(merged, load_distribution(os, dist, arch, data).boot, user)
+    yield from check_tar_alone(merged, user)
 
 
 def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
