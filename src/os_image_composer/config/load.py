@@ -91,7 +91,7 @@ def _check(template: Path, data: Path) -> _Checked:
         *_missing(merged),
         *_files(merged),
         *check_carried(merged),
-        *_disk(merged),
+        *_disk(merged, user),
         *_boot(merged, data, user),
         *check_image_type(merged, _text_at(merged, "target", "imageType")),
         *_suites(merged, data),
@@ -224,7 +224,7 @@ def _files(merged: MappingNode) -> Iterator[Finding]:
                 yield Finding("wrong-value", message, where(item, ("mode",)), hint)
 
 
-def _disk(merged: MappingNode) -> tuple[Finding, ...]:
+def _disk(merged: MappingNode, user: MappingNode) -> tuple[Finding, ...]:
     """The layout, also when something else in the template is wrong."""
     node = merged.get("disk")
     if not isinstance(node, MappingNode) or _text_at(merged, "target", "imageType") != "raw":
@@ -238,7 +238,11 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
         sealed = sealed.get(key) if isinstance(sealed, MappingNode) else None
     verity = isinstance(sealed, ScalarNode) and sealed.value is True
     arch = _text_at(merged, "target", "arch") or ""
-    return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch, verity))
+    own = user.get("disk")
+    asks = _text_at(user, "systemConfig", "bootloader", "bootType") is not None
+    of_default = asks and (own is None or takes_layout(own))
+    firmware = where(user, ("systemConfig", "bootloader", "bootType")) if of_default else None
+    return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch, verity, firmware))
 
 
 def _boot(merged: MappingNode, data: Path, user: MappingNode) -> Iterator[Finding]:
