@@ -248,3 +248,118 @@ def test_a_disk_that_grub_cannot_start_from_is_refused(
 def test_numbers_and_words_out_of_range_are_refused(write: Write, data: Path, key: str) -> None:
     text = HEAD + f"systemConfig: {{bootloader: {{{key}}}}}\n"
     assert [finding.reference for finding in check_template(write(text), data)] == ["wrong-value"]
+
+
+SEALED_BY_DEFAULT = (
+    ("debian", "debian13"),
+    ("wind-river-elxr", "elxr12"),
+    ("edge-microvisor-toolkit", "emt3"),
+)
+UNSEALED = "systemConfig.immutability: {enabled: false}"
+OPEN = "  immutability: {enabled: false}\n"
+
+
+def on(target: tuple[str, str], system: str, disk: str = "") -> str:
+    os, dist = target
+    return (
+        f'image: {{name: test, version: "1.0"}}\ntarget: {{os: {os}, dist: {dist}, arch: x86_64, imageType: raw}}\n'
+        f"{disk}systemConfig:\n{system}"
+    )
+
+
+def line_of(finding: Finding, path: Path) -> str:
+    """The line of the user's template that a finding points at."""
+    assert finding.origin is not None
+    assert finding.origin.file == str(path)
+    return path.read_text().splitlines()[finding.origin.line - 1]
+
+
+@pytest.mark.parametrize("target", SEALED_BY_DEFAULT)
+@pytest.mark.parametrize(
+    ("system", "disk", "line"),
+    [
+        ("  kernel:\n    uki: false\n", "", "    uki: false"),
+        ("  bootloader:\n    provider: grub\n", "", "    provider: grub"),
+        ("  bootloader:\n    bootType: legacy\n    provider: grub\n", BIOS_DISK, "    bootType: legacy"),
+    ],
+)
+def test_a_seal_of_the_os_default_is_told_at_the_templates_own_line_and_left_in_one_step(
+    write: Write, data: Path, target: tuple[str, str], system: str, disk: str, line: str
+) -> None:
+    path = write(on(target, system, disk))
+    (finding,) = [found for found in check_template(path, data) if found.reference == "boot-combination"]
+    assert "'systemConfig.immutability.enabled' is true in the OS default" in finding.message
+    assert line_of(finding, path) == line
+    assert (finding.hint or "").startswith(f"{UNSEALED}, or ")
+    assert check_template(write(on(target, system + OPEN, disk)), data) == ()
+
+
+@pytest.mark.parametrize(
+    ("system", "line"),
+    [
+        ("  kernel: {uki: false}\n  immutability:\n    enabled: true\n", "    enabled: true"),
+        ("  bootloader: {provider: grub}\n  immutability:\n    enabled: true\n", "    enabled: true"),
+    ],
+)
+def test_a_seal_that_the_template_asks_for_is_told_at_its_line_and_kept_by_the_first_way_out(
+    write: Write, data: Path, system: str, line: str
+) -> None:
+    path = write(on(("debian", "debian13"), system))
+    (finding,) = check_template(path, data)
+    assert line_of(finding, path) == line
+    assert finding.hint == f"kernel.uki: true, or {UNSEALED}"
+
+
+@pytest.mark.parametrize(
+    ("system", "hint", "mended"),
+    [
+        (
+            "  bootloader: {provider: grub, chain: vendor}\n",
+            f"{UNSEALED}, or chain: own with kernel.uki: true",
+            (
+                f"  bootloader: {{provider: grub, chain: vendor}}\n{OPEN}",
+                "  bootloader: {provider: grub, chain: own}\n  kernel: {uki: true}\n",
+            ),
+        ),
+        (
+            "  bootloader: {provider: grub, chain: vendor}\n  kernel: {uki: true}\n",
+            f"kernel.uki: false with {UNSEALED}, or chain: own",
+            (
+                f"  bootloader: {{provider: grub, chain: vendor}}\n  kernel: {{uki: false}}\n{OPEN}",
+                "  bootloader: {provider: grub, chain: own}\n  kernel: {uki: true}\n",
+            ),
+        ),
+        (
+            "  bootloader: {chain: vendor}\n",
+            f"bootType: efi with provider: grub and {UNSEALED}",
+            (f"  bootloader: {{chain: vendor, bootType: efi, provider: grub}}\n{OPEN}",),
+        ),
+    ],
+)
+def test_each_way_out_of_a_vendors_chain_on_a_sealed_default_leads_out_in_one_step(
+    write: Write, data: Path, system: str, hint: str, mended: tuple[str, ...]
+) -> None:
+    path = write(on(("debian", "debian13"), system))
+    (finding,) = check_template(path, data)
+    assert (line_of(finding, path), finding.hint) == (system.splitlines()[0], hint)
+    assert [check_template(write(on(("debian", "debian13"), text)), data) for text in mended] == [()] * len(mended)
+
+
+def test_all_that_a_bios_forbids_on_a_sealed_default_is_told_at_the_key_that_asks_for_it(
+    write: Write, data: Path
+) -> None:
+    path = write(on(("debian", "debian13"), "  bootloader:\n    bootType: legacy\n"))
+    found = check_template(path, data)
+    assert {line_of(finding, path) for finding in found} == {"    bootType: legacy"}
+    assert [finding.reference for finding in found] == ["no-bios-partition", "boot-combination", "boot-combination"]
+    hints = " ".join(finding.hint or "" for finding in found)
+    assert all(way in hints for way in ("'disk' of your own", "{id: bios, type: bios,", "provider: grub", UNSEALED))
+    text = on(("debian", "debian13"), f"  {LEGACY}\n{OPEN}", BIOS_DISK)
+    assert check_template(write(text), data) == ()
+
+
+def test_a_missing_bios_partition_of_a_layout_of_ones_own_is_told_at_the_layout(write: Write, data: Path) -> None:
+    disk = BIOS_DISK.replace("    - {id: bios, type: bios, start: 1MiB, end: 2MiB, flags: [bios_grub]}\n", "")
+    path = write(on(("debian", "debian12"), f"  {LEGACY}\n", disk))
+    (finding,) = check_template(path, data)
+    assert (line_of(finding, path), finding.hint) == ("  partitions:", "{id: bios, type: bios, start: 1MiB, end: 2MiB}")

@@ -158,6 +158,17 @@ def scripts() -> list[Path]:
     return [p for p in (*(ROOT / "scripts").iterdir(), *(ROOT / ".ci").iterdir()) if p.is_file()]
 
 
+def test_page_and_heading_that_a_message_sends_to_are_there() -> None:
+    pointer = re.compile(r"docs/([a-z-]+\.md)(?:, ([A-Z][a-z ]+))?")
+    files = [path for path in tree_files() if {SOURCE, ROOT / "config"} & set(path.parents)]
+    texts = [path.read_text() for path in files if path.suffix in (".py", ".sh", ".yml")]
+    named = {match.groups() for text in texts for match in pointer.finditer(text)}
+    assert {heading for _, heading in named} >= {None, "Recovery", "From a mirror"}
+    for page, heading in named:
+        lines = (ROOT / "docs" / page).read_text().splitlines()
+        assert heading is None or any(re.match(rf"#+ {heading}\b", line) for line in lines), f"{page}, {heading}"
+
+
 def test_every_script_can_be_run_and_what_is_only_sourced_cannot() -> None:
     for path in scripts():
         starts = path.read_bytes().startswith(b"#!")

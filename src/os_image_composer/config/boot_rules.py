@@ -9,7 +9,7 @@ from os_image_composer.config.findings import Location, key_path, where
 from os_image_composer.config.partition_roles import READ_ONLY
 from os_image_composer.config.partition_types import PARTITION_TYPES, ROOT_TYPE_BY_ARCH
 from os_image_composer.config.yaml_source import MappingNode, ScalarNode, SequenceNode
-from os_image_composer.errors import Finding
+from os_image_composer.errors import Finding, Origin
 
 __all__ = ["ESCAPED_BY_GRUB", "check_boot", "loader_name", "makes_uki"]
 
@@ -20,7 +20,9 @@ _UKI = ("systemConfig", "kernel", "uki")
 _CMDLINE = ("systemConfig", "kernel", "cmdline")
 _SEALED = ("systemConfig", "immutability", "enabled")
 _SECURE_BOOT = ("systemConfig", "secureBoot")
+_CHAIN = (*_LOADER, "chain")
 _UNFIXED = "remove it, or write chain: own"
+_UNSEALED = "systemConfig.immutability: {enabled: false}"
 # What is inside a unified kernel image, and whose it is there.
 _IN_UKI = (
     (_CMDLINE, "the command line is part"),
@@ -61,14 +63,15 @@ class _Boot:
         self.grub = loader_name(provider if isinstance(provider, str) else None) == "grub"
         said = self._value(_UKI)
         self.uki = makes_uki(said if isinstance(said, bool) else None, "grub" if self.grub else "systemd-boot")
-        self.vendor_chain = self._value((*_LOADER, "chain")) == "vendor"
+        self.vendor_chain = self._value(_CHAIN) == "vendor"
+        self.sealed = self._value(_SEALED) is True
 
     def firmware(self) -> Iterator[Finding]:
         if not self.legacy:
             return
         if not self.grub:
             message = "cannot be 'systemd-boot' with bootType: legacy: it is an EFI program, which no BIOS starts"
-            yield self._finding(_PROVIDER, message, "provider: grub")
+            yield self._finding(_PROVIDER, message, "provider: grub", place=self._asked(_PROVIDER, _BOOT_TYPE))
         elif self.uki:
             message = "cannot be true with bootType: legacy: a unified kernel image is an EFI program"
             yield self._finding(_UKI, message, "remove it, or write bootType: efi")
@@ -93,19 +96,19 @@ class _Boot:
             )
 
     def protection(self) -> Iterator[Finding]:
-        sealed = self._value(_SEALED) is True
-        if sealed and self.legacy:
-            message = (
-                "cannot be true with bootType: legacy: a BIOS verifies nothing, so whoever can write to the disk can "
-                "write another root hash"
+        if self.sealed and self.legacy:
+            why = (
+                "with bootType: legacy: a BIOS verifies nothing, so whoever can write to the disk can write another "
+                "root hash"
             )
-            yield self._finding(_SEALED, message, "bootType: efi with kernel.uki: true")
-        elif sealed and not self.uki:
-            message = (
-                "cannot be true without a unified kernel image: the root hash is part of the command line, which "
-                "stands in a file that anybody can change"
+            yield self._no_seal(why, "bootType: efi with kernel.uki: true", _BOOT_TYPE)
+        elif self.sealed and not self.uki:
+            why = (
+                "without a unified kernel image: the root hash is part of the command line, which stands in a file "
+                "that anybody can change"
             )
-            yield self._finding(_SEALED, message, "kernel.uki: true")
+            way = "chain: own with kernel.uki: true" if self.vendor_chain else "kernel.uki: true"
+            yield self._no_seal(why, way, _UKI, *((_CHAIN,) if self.vendor_chain else ()), _PROVIDER)
         for keys in (_SECURE_BOOT, _OLD_KEY):
             if self._there(keys) and self.legacy:
                 message = "cannot be had with bootType: legacy: secure boot is a service of UEFI"
@@ -123,31 +126,33 @@ class _Boot:
     def vendor(self) -> Iterator[Finding]:
         if not self.vendor_chain:
             return
-        here, chain = (*_LOADER, "chain"), self._known.vendor
+        here, chain = _CHAIN, self._known.vendor
         if chain is None:
             message = "cannot be 'vendor': no signed shim and boot loader are known for this target"
             yield self._finding(here, message, "chain: own")
         elif self.legacy or self.grub != (chain.provider == "grub"):
             loader = "GRUB" if chain.provider == "grub" else "systemd-boot"
             message = f"cannot be 'vendor' without {loader} for EFI: the vendor's shim starts the vendor's {loader}"
-            yield self._finding(here, message, f"bootType: efi with provider: {chain.provider}")
+            unsealed = f" and {_UNSEALED}" if self.sealed else ""
+            yield self._finding(here, message, f"bootType: efi with provider: {chain.provider}{unsealed}")
         elif chain.uki is not None:
             yield from self._fixed()
         elif self.uki:
             message = "cannot be 'vendor' with kernel.uki: true: no vendor has signed a file that this build makes"
-            yield self._finding(here, message, "kernel.uki: false, or chain: own")
+            unsealed = f" with {_UNSEALED}" if self.sealed else ""
+            yield self._finding(here, message, f"kernel.uki: false{unsealed}, or chain: own")
 
     def _fixed(self) -> Iterator[Finding]:
         """What cannot be had where the vendor has signed kernel, initrd and command line as one file."""
         if not self.uki:
             message = "cannot be false with bootloader.chain: vendor: the vendor has signed a unified kernel image"
             yield self._finding(_UKI, message, _UNFIXED)
-        if self._value(_SEALED) is True:
-            message = (
-                "cannot be true with bootloader.chain: vendor: the root hash would have to be in the command line, "
-                "and what sets such a root up in the initrd; both are part of what the vendor has signed"
+        if self.sealed:
+            why = (
+                "with bootloader.chain: vendor: the root hash would have to be in the command line, and what sets "
+                "such a root up in the initrd; both are part of what the vendor has signed"
             )
-            yield self._finding(_SEALED, message, _UNFIXED)
+            yield self._no_seal(why, "chain: own", _CHAIN)
         for location, part in _IN_UKI:
             # The OS default says it for images with an initrd of their own; a remark tells that it is unused.
             if self._at(location, self._own) is not None:
@@ -191,6 +196,21 @@ class _Boot:
     def _there(self, location: Location) -> bool:
         return self._at(location) is not None
 
-    def _finding(self, location: Location, message: str, hint: str, *, key: bool = False) -> Finding:
-        place = where(self._merged, location, key=key)
+    def _asked(self, *locations: Location) -> Origin | None:
+        """Where the template itself says the first of `locations` that it says at all: the OS default's line is not
+        what its author can change."""
+        said = (location for location in locations if self._at(location, self._own) is not None)
+        return next((where(self._own, location) for location in said), None)
+
+    def _no_seal(self, why: str, way: str, *causes: Location) -> Finding:
+        """A root that cannot be sealed: `causes` are the keys that forbid it, `way` how it can be sealed after all."""
+        if self._asked(_SEALED) is not None:
+            return self._finding(_SEALED, f"cannot be true {why}", f"{way}, or {_UNSEALED}")
+        message = f"is true in the OS default, and cannot be true {why}"
+        return self._finding(_SEALED, message, f"{_UNSEALED}, or {way}", place=self._asked(*causes))
+
+    def _finding(
+        self, location: Location, message: str, hint: str, *, key: bool = False, place: Origin | None = None
+    ) -> Finding:
+        place = place or where(self._merged, location, key=key)
         return Finding("boot-combination", f"'{key_path(location)}' {message}", place, hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from os_image_composer.config.findings import Location, key_path, where
 from os_image_composer.config.partition_roles import (
@@ -23,7 +24,7 @@ from os_image_composer.config.partition_types import (
 from os_image_composer.config.sizes import MIB, format_size
 from os_image_composer.config.template import DiskTemplate, PartitionTemplate
 from os_image_composer.config.yaml_source import MappingNode
-from os_image_composer.errors import Finding
+from os_image_composer.errors import Finding, Origin
 
 __all__ = ["check_layout"]
 
@@ -44,14 +45,21 @@ FS_LABEL = 16
 LABELS = {"erofs": 15, "squashfs": 0}
 ESP = type_guid("esp")
 BIOS = type_guid("bios")
+_BIOS_PARTITION = "{id: bios, type: bios, start: 1MiB, end: 2MiB}"
 FLAG_TYPES = {"esp": ESP, "boot": ESP, "bios_grub": BIOS}
 
 
 def check_layout(
-    disk: DiskTemplate, node: MappingNode, boot_type: str | None, arch: str, verity: bool = False
+    disk: DiskTemplate,
+    node: MappingNode,
+    boot_type: str | None,
+    arch: str,
+    verity: bool = False,
+    firmware: Origin | None = None,
 ) -> tuple[Finding, ...]:
     """What is wrong with `disk`; `node` is the tree it was read from, `arch` the machine that boots it; `verity` says
-    whether its root is to be sealed."""
+    whether its root is to be sealed. Where the layout is the OS default's, `firmware` is where a template asks for
+    another firmware than that is for."""
     check = _Layout(disk, node, arch, verity)
     return (
         *check.unique(),
@@ -63,7 +71,7 @@ def check_layout(
         *check.hash_tree(),
         *check.state(),
         *(check.esp() if boot_type == "efi" else ()),
-        *(check.bios() if boot_type == "legacy" else ()),
+        *(check.bios(firmware) if boot_type == "legacy" else ()),
     )
 
 
@@ -203,13 +211,16 @@ class _Layout:
                 key = ("fsType",) if partition.fs_type else ()
                 yield self.finding("wrong-value", ("partitions", index, *key), message, "fsType: fat32")
 
-    def bios(self) -> Iterator[Finding]:
+    def bios(self, asked: Origin | None) -> Iterator[Finding]:
         """GRUB for a BIOS keeps its core in a partition of its own (GRUB's manual, "BIOS installation")."""
         found = [index for index, partition in enumerate(self.disk.partitions) if guid(partition) == BIOS]
         if len(found) != 1:
             message = f"has {len(found) or 'none'} of type 'bios'; to boot by a BIOS it takes exactly one"
-            hint = "{id: bios, type: bios, start: 1MiB, end: 2MiB}" if not found else None
-            yield self.finding("no-bios-partition", ("partitions",), message, hint, key=True)
+            hint = _BIOS_PARTITION if not found else None
+            if asked is not None:
+                hint = f"write a 'disk' of your own, whose first partition is {_BIOS_PARTITION}"
+            found_at = self.finding("no-bios-partition", ("partitions",), message, hint, key=True)
+            yield replace(found_at, origin=asked or found_at.origin)
         for index in found:
             if self.disk.partitions[index].fs_type:
                 message = "is of the type 'bios', which holds GRUB and no file system"

@@ -20,6 +20,7 @@ from os_image_composer.config.merge import merge_templates, origins, takes_layou
 from os_image_composer.config.nearest import allowed_values, did_you_mean
 from os_image_composer.config.secure_boot import check_secure_boot
 from os_image_composer.config.selinux import contradictions
+from os_image_composer.config.tar_alone import check_tar_alone
 from os_image_composer.config.template import DiskTemplate, ImageTemplate
 from os_image_composer.config.to_spec import image_spec, local_file
 from os_image_composer.config.yaml_source import MappingNode, Node, ScalarNode, SequenceNode, read_yaml
@@ -90,7 +91,7 @@ def _check(template: Path, data: Path) -> _Checked:
         *_missing(merged),
         *_files(merged),
         *check_carried(merged),
-        *_disk(merged),
+        *_disk(merged, user),
         *_boot(merged, data, user),
         *check_image_type(merged, _text_at(merged, "target", "imageType")),
         *_suites(merged, data),
@@ -223,7 +224,7 @@ def _files(merged: MappingNode) -> Iterator[Finding]:
                 yield Finding("wrong-value", message, where(item, ("mode",)), hint)
 
 
-def _disk(merged: MappingNode) -> tuple[Finding, ...]:
+def _disk(merged: MappingNode, user: MappingNode) -> tuple[Finding, ...]:
     """The layout, also when something else in the template is wrong."""
     node = merged.get("disk")
     if not isinstance(node, MappingNode) or _text_at(merged, "target", "imageType") != "raw":
@@ -237,15 +238,20 @@ def _disk(merged: MappingNode) -> tuple[Finding, ...]:
         sealed = sealed.get(key) if isinstance(sealed, MappingNode) else None
     verity = isinstance(sealed, ScalarNode) and sealed.value is True
     arch = _text_at(merged, "target", "arch") or ""
-    return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch, verity))
+    own = user.get("disk")
+    asks = _text_at(user, "systemConfig", "bootloader", "bootType") is not None
+    of_default = asks and (own is None or takes_layout(own))
+    firmware = where(user, ("systemConfig", "bootloader", "bootType")) if of_default else None
+    return (*check_artifacts(disk, node), *check_layout(disk, node, boot_type, arch, verity, firmware))
 
 
 def _boot(merged: MappingNode, data: Path, user: MappingNode) -> Iterator[Finding]:
-    """What firmware, boot loader and kernel do not go together, or what the distribution has no packages for."""
+    """What firmware, boot loader, kernel and files do not go together, or what the distribution has no packages for."""
     if _text_at(merged, "target", "imageType") != "raw":
         return
     os, dist, arch = (_text_at(merged, "target", key) or "" for key in ("os", "dist", "arch"))
     yield from check_boot(merged, load_distribution(os, dist, arch, data).boot, user)
+    yield from check_tar_alone(merged, user)
 
 
 def _suites(merged: MappingNode, data: Path) -> Iterator[Finding]:
