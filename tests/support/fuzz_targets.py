@@ -238,7 +238,7 @@ def targets(work: Workplace) -> dict[str, Target]:
     def manifest(data: bytes) -> None:
         with contextlib.suppress(ValueError):
             found = read_manifest(work.file("a.manifest.json", data))
-            assert all("/" not in name for name in found.files)
+            assert all("/" not in name for name in (*found.files, *found.enrolled))
 
     def medium(data: bytes) -> None:
         whole = Window.of(small_medium.disk(data))
