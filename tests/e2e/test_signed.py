@@ -143,6 +143,7 @@ def test_build_without_signing_leaves_no_signature_of_an_earlier_one(
     assert [path.name for path in second.image.parent.glob("*.asc")] == []
 
 
+@pytest.mark.matrix
 def test_build_without_keys_leaves_no_keys_of_an_earlier_one(built: Workshop, keys: KeyFolder, tmp_path: Path) -> None:
     """A file of somebody else in their folder stays."""
     first = build_signed(built, tmp_path, keys)

@@ -30,8 +30,10 @@ def copy_enrolment(outcome: Outcome, folder: Path, stem: str) -> dict[str, str]:
 def remove_enrolment(output: Path, stem: str) -> None:
     """Remove what a build that signed has left for an image of this name, and nothing else that lies there."""
     own = output / f"{stem}{KEYS}"
+    if not own.is_dir():
+        return
     for name in VARIABLES:
         for suffix in _SUFFIXES:
             (own / f"{name}.{suffix}").unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # not there, or with files of somebody else in it
+    with contextlib.suppress(OSError):  # somebody else's files are in it
         own.rmdir()
