@@ -457,7 +457,7 @@ def test_image_without_its_manifest_is_not_verified(copy: Path, verify: Callable
     assert "sample-1.0.manifest.json" in verify(copy).failed()
 
 
-@pytest.mark.parametrize("name", ["../sample-1.0.spdx.json", "/etc/passwd", "", "..", "a\\u0000b"])
+@pytest.mark.parametrize("name", ["../sample-1.0.spdx.json", "/etc/passwd", "", "..", "a\\u0000b", "a\\ud800"])
 def test_manifest_that_names_a_file_elsewhere_is_refused(copy: Path, verify: Callable[..., Told], name: str) -> None:
     record = copy.with_name("sample-1.0.manifest.json")
     record.write_text(record.read_text().replace("sample-1.0.spdx.json", name))
@@ -468,7 +468,13 @@ def test_manifest_that_names_a_file_elsewhere_is_refused(copy: Path, verify: Cal
     "name",
     [
         *(f"{KEYS}/../PK.der", f"{KEYS}/..", f"{KEYS}/", f"{KEYS}//etc/passwd", f"../{KEYS}/PK.der", KEYS, "PK.der"),
-        *("other.secure-boot/PK.der", f"{KEYS}/more/PK.der", f"./{KEYS}/PK.der", f"{KEYS}/a\\u0000b"),
+        *(
+            "other.secure-boot/PK.der",
+            f"{KEYS}/more/PK.der",
+            f"./{KEYS}/PK.der",
+            f"{KEYS}/a\\u0000b",
+            f"{KEYS}/\\udcff",
+        ),
     ],
 )
 def test_manifest_that_names_a_key_to_enrol_elsewhere_is_refused(

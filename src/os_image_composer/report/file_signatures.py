@@ -38,16 +38,12 @@ class Trusted:
 @dataclass(frozen=True)
 class Manifest:
     """What a manifest says of files in its own folder: the names of the `images`, and the SHA-256 of each file.
-    `enrolled` is the same for the keys to enrol, by their names in the folder `keys`."""
+    `enrolled` is the same for the keys to enrol, which are in the folder `keys`: their names begin with it."""
 
     images: tuple[str, ...]
     files: Mapping[str, str]
     keys: str
     enrolled: Mapping[str, str]
-
-    def listed(self) -> dict[str, str]:
-        """What the list of checksums has to say."""
-        return {**self.files, **{f"{self.keys}/{name}": digest for name, digest in self.enrolled.items()}}
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -64,14 +60,12 @@ def read_manifest(file: Path) -> Manifest:
         enrolled = [(one["file"], one["sha256"]) for one in value.get("secureBoot", {}).get("files", ())]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("it is no manifest") from error
-    for name, digest in (*entries, *enrolled):
-        if not isinstance(name, str) or not isinstance(digest, str):
-            raise ValueError("it names a file that is not beside it")
     keys = f"{file.name.removesuffix(MANIFEST)}{KEYS}"
-    own = [(name.removeprefix(f"{keys}/"), digest) for name, digest in enrolled if name.startswith(f"{keys}/")]
-    if not all(_plain(name) for name, _ in (*entries, *own)) or len(own) != len(enrolled):
-        raise ValueError("it names a file that is not beside it")
-    return Manifest(tuple(name for name, _ in images), dict(entries), keys, dict(own))
+    for folder, found in (("", entries), (f"{keys}/", enrolled)):
+        for name, digest in found:
+            if not isinstance(name, str) or not isinstance(digest, str) or not _is_in(folder, name):
+                raise ValueError("it names a file that is not beside it")
+    return Manifest(tuple(name for name, _ in images), dict(entries), keys, dict(enrolled))
 
 
 def read_checksums(file: Path) -> dict[str, str]:
@@ -157,5 +151,9 @@ def _signature(file: Path, form: str) -> bytes:
     return data
 
 
-def _plain(name: str) -> bool:
-    return bool(name) and "/" not in name and "\0" not in name and name not in (".", "..")
+def _is_in(folder: str, name: str) -> bool:
+    """Whether it is `folder` and the plain name of a file, which can be one."""
+    own = name.removeprefix(folder)
+    if not name.startswith(folder) or own in ("", ".", "..") or "/" in own or "\0" in own:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in own)  # halves of a character, which JSON allows

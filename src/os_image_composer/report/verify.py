@@ -29,6 +29,7 @@ from os_image_composer.signing.detached import OPENPGP
 
 _LARGEST = 1 << 30  # bytes of a program
 _SUMS = ".sha256sums"
+_DIFFERS = "it is not the file that the manifest names: its SHA-256 differs"
 _FORMS = {OPENPGP: "OpenPGP"}
 
 
@@ -60,7 +61,7 @@ def passed(checks: Sequence[Check]) -> bool:
 
 
 def _files(image: Path, trusted: Trusted) -> Iterator[Check]:
-    """Manifest, image and bills of materials: signatures, and what the manifest says of the others."""
+    """Manifest, image and bills of materials: signatures, and what the manifest says of these and of keys to enrol."""
     if trusted.keyring is None and not trusted.certificates:
         yield Check("files", State.NOTE, "no key was given for image, bills of materials, keys to enrol and manifest")
         return
@@ -85,7 +86,7 @@ def _files(image: Path, trusted: Trusted) -> Iterator[Check]:
             yield Check(name, State.FAILED, f"cannot be read: {error.strerror}")
             continue
         if digest != wanted:
-            yield Check(name, State.FAILED, "it is not the file that the manifest names: its SHA-256 differs")
+            yield Check(name, State.FAILED, _DIFFERS)
         yield from _file(path, digest, trusted)
     yield from _enrolment(image.with_name(manifest.keys), manifest)
     yield from _checksums(record.with_name(record.name.removesuffix(MANIFEST) + _SUMS), manifest, trusted)
@@ -95,17 +96,15 @@ def _enrolment(folder: Path, manifest: Manifest) -> Iterator[Check]:
     """The keys to enrol: the manifest alone vouches for them, and whoever enrols the folder believes all of it."""
     changed = False
     for name, wanted in manifest.enrolled.items():
-        fault = None
         try:
-            if digest_of(folder / name) != wanted:
-                fault = "it is not the file that the manifest names: its SHA-256 differs"
+            fault = None if digest_of(folder.parent / name) == wanted else _DIFFERS
         except OSError as error:
             fault = f"cannot be read: {error.strerror}"
         if fault is not None:
             changed = True
-            yield Check(f"{folder.name}/{name}", State.FAILED, fault)
+            yield Check(name, State.FAILED, fault)
     try:
-        there = sorted(path.name for path in folder.iterdir())
+        there = sorted(f"{folder.name}/{path.name}" for path in folder.iterdir())
     except FileNotFoundError:
         there = []
     except OSError as error:
@@ -113,9 +112,9 @@ def _enrolment(folder: Path, manifest: Manifest) -> Iterator[Check]:
         return
     loose = [name for name in there if name not in manifest.enrolled]
     for name in loose:
-        yield Check(f"{folder.name}/{name}", State.FAILED, "the manifest does not name it: do not enrol it")
+        yield Check(name, State.FAILED, "the manifest does not name it: do not enrol it")
     if manifest.enrolled and not changed and not loose:
-        yield Check(folder.name, State.OK, f"the manifest names all of it: {', '.join(sorted(manifest.enrolled))}")
+        yield Check(folder.name, State.OK, f"its {len(there)} files are those that the manifest names")
 
 
 def _checksums(sums: Path, manifest: Manifest, trusted: Trusted) -> Iterator[Check]:
@@ -128,7 +127,7 @@ def _checksums(sums: Path, manifest: Manifest, trusted: Trusted) -> Iterator[Che
     except (OSError, ValueError) as error:
         yield Check(sums.name, State.FAILED, f"cannot be read: {error}")
         return
-    if said != manifest.listed():
+    if said != {**manifest.files, **manifest.enrolled}:
         yield Check(sums.name, State.FAILED, "it does not say what the manifest says of the files")
     yield from _file(sums, digest, trusted)
 
