@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from support.boot_keys import PASSPHRASE, KeyFolder, locked_copy
 from support.signed_image import LOADER, UKI, SignedImage, build_signed, signed_template
 from support.tools import host_tool
-from support.workshop import CHECKOUT, Workshop
+from support.workshop import CHECKOUT, TEMPLATE, Workshop
 
 pytestmark = pytest.mark.build
 
@@ -64,10 +65,41 @@ def test_everything_that_was_signed_is_verified(built: Workshop, signed: SignedI
     assert {c["what"] for c in checks if c["state"] == "ok"} == {
         *(
             f"debian13-minimal-1.0.{suffix}"
-            for suffix in ("raw", "manifest.json", "spdx.json", "cdx.json", "sha256sums")
+            for suffix in ("raw", "manifest.json", "spdx.json", "cdx.json", "secure-boot", "sha256sums")
         ),
         *(f"/{LOADER}", f"/{UKI}", f"sealed root of /{UKI}"),
     }
+
+
+def test_sha256sum_and_verify_find_a_key_to_enrol_of_somebody_else(
+    built: Workshop, signed: SignedImage, tmp_path: Path
+) -> None:
+    """All that lies beside the image is copied, the image itself stays where it is."""
+    copy = tmp_path / signed.image.name
+    for path in signed.image.parent.glob(f"{signed.image.stem}.*"):
+        if path == signed.image:
+            copy.symlink_to(path)
+        elif path.is_dir():
+            shutil.copytree(path, tmp_path / path.name)
+        else:
+            shutil.copyfile(path, tmp_path / path.name)
+    words = ("sha256sum", "--check", "--strict", copy.with_suffix(".sha256sums").name)
+
+    def check() -> tuple[int, set[str]]:
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        lines = (line.rpartition(": ") for line in done.stdout.splitlines())
+        return done.returncode, {name for name, _, said in lines if said != "OK"}
+
+    assert check() == (0, set())
+    listed = {line.split("  ")[1] for line in copy.with_suffix(".sha256sums").read_text().splitlines()}
+    assert {f"{signed.enrolment.name}/{path.name}" for path in signed.enrolment.iterdir()} < listed
+    assert verify(built, copy, signed.keys).returncode == 0
+    name = f"{signed.enrolment.name}/PK.der"
+    shutil.copyfile(KeyFolder.made(tmp_path / "others").file("PK.der"), tmp_path / name)
+    assert check() == (1, {name})
+    done = verify(built, copy, signed.keys)
+    assert done.returncode == 1
+    assert [c["what"] for c in json.loads(done.stdout)["checks"] if c["state"] == "failed"] == [name]
 
 
 @pytest.mark.parametrize(("name", "section"), [(UKI, ".initrd"), (UKI, ".cmdline"), (LOADER, ".text")])
@@ -87,6 +119,10 @@ def test_manifest_says_who_signed_and_warns(signed: SignedImage) -> None:
     certificate = signed.keys.file("db.der").read_bytes()
     assert value["secureBoot"]["db"]["sha256"] == hashlib.sha256(certificate).hexdigest()
     assert value["secureBoot"]["db"]["development"] is True
+    assert {file["file"]: file["sha256"] for file in value["secureBoot"]["files"]} == {
+        f"{signed.enrolment.name}/{path.name}": hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in signed.enrolment.iterdir()
+    }
     assert [one["form"] for one in value["signatures"]] == ["openpgp", "x509"]
     assert len([line for line in value["warnings"] if "development key" in line]) == 5
 
@@ -105,6 +141,21 @@ def test_build_without_signing_leaves_no_signature_of_an_earlier_one(
     assert first.image.with_name(f"{first.image.name}.asc").exists()
     second = build_signed(built, tmp_path, keys)
     assert [path.name for path in second.image.parent.glob("*.asc")] == []
+
+
+@pytest.mark.matrix
+def test_build_without_keys_leaves_no_keys_of_an_earlier_one(built: Workshop, keys: KeyFolder, tmp_path: Path) -> None:
+    """A file of somebody else in their folder stays."""
+    first = build_signed(built, tmp_path, keys)
+    assert (first.enrolment / "PK.auth").exists()
+    (first.enrolment / "notes.txt").write_text("mine")
+    done = built.run("build", "--output", str(first.image.parent), str(TEMPLATE))
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in first.enrolment.iterdir()] == ["notes.txt"]
+    (first.enrolment / "notes.txt").unlink()
+    done = built.run("build", "--output", str(first.image.parent), str(TEMPLATE))
+    assert done.returncode == 0, done.stderr
+    assert not first.enrolment.exists()
 
 
 # -- no key anywhere ---------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from os_image_composer.report.inspect import inspect_image
 from os_image_composer.report.text import image_lines
 from os_image_composer.signing.authenticode import signed_program
 from os_image_composer.signing.detached import CmsFiles, FileSigner, open_openpgp
+from os_image_composer.signing.enrolment import PlatformKeys, enrolment
 from support.boot_keys import KeyFolder
 from support.deb_repository import SigningKey
 from support.efi_programs import efi_program
@@ -30,6 +31,7 @@ from support.small_images import MIB, empty_file, ext_image, fat_image, made, pa
 ROOT_TYPE = "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"
 TREE_TYPE = "2C7357ED-EBD2-46D9-AEC1-23D437EC2BF5"
 LOADER, UKI = "EFI/BOOT/BOOTX64.EFI", "EFI/Linux/sample.efi"
+KEYS = "sample-1.0.secure-boot"
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,19 @@ def disk_of(folder: Path, sealed: Sealed, programs: dict[str, bytes]) -> Path:
     return disk
 
 
-def sign_around(image: Path, signers: list[FileSigner]) -> None:
-    """A bill of materials, the manifest, and a signature of everything."""
+def leave_keys(image: Path, keys: PlatformKeys) -> dict[str, str]:
+    """What machines take the keys from, as a build leaves it; the SHA-256 of each file by its name beside the image."""
+    folder = image.with_name(KEYS)
+    folder.mkdir(exist_ok=True)
+    files = enrolment(keys, 1_700_000_000)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return {f"{folder.name}/{name}": hashlib.sha256(content).hexdigest() for name, content in files.items()}
+
+
+def sign_around(image: Path, signers: list[FileSigner], keys: PlatformKeys) -> None:
+    """A bill of materials, keys to enrol, the manifest, and a signature of everything but the keys."""
+    enrolled = leave_keys(image, keys)
     bill = image.with_name("sample-1.0.spdx.json")
     bill.write_text('{"spdxVersion": "SPDX-2.3"}\n')
     record = image.with_name("sample-1.0.manifest.json")
@@ -106,10 +119,12 @@ def sign_around(image: Path, signers: list[FileSigner]) -> None:
         ],
         "blockMaps": [],
         "sboms": [{"file": bill.name, "sha256": digest[bill]}],
+        "secureBoot": {"files": [{"file": name, "sha256": own} for name, own in enrolled.items()]},
     }
     record.write_text(json.dumps(value))
     sums = image.with_name("sample-1.0.sha256sums")
-    sums.write_text(f"{digest[image]}  {image.name}\n{digest[bill]}  {bill.name}\n{'0' * 64}  sample-1.0.vmdk\n")
+    listed = {image.name: digest[image], bill.name: digest[bill], "sample-1.0.vmdk": "0" * 64, **enrolled}
+    sums.write_text("".join(f"{own}  {name}\n" for name, own in listed.items()))
     for path in (image, bill, record, sums):
         for signer in signers:
             suffix = {"openpgp": ".asc", "x509": ".p7s"}[signer.form]
@@ -120,6 +135,12 @@ def sign_around(image: Path, signers: list[FileSigner]) -> None:
 @pytest.fixture(scope="session")
 def signers(keys: KeyFolder) -> list[FileSigner]:
     return [open_openpgp(keys.file("image.pgp")), CmsFiles(keys.signer("image"))]
+
+
+@pytest.fixture(scope="session")
+def others(tmp_path_factory: pytest.TempPathFactory) -> KeyFolder:
+    """Keys of somebody else."""
+    return KeyFolder.made(tmp_path_factory.mktemp("others"))
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +155,7 @@ def good(keys: KeyFolder, sealed: Sealed, signers: list[FileSigner], tmp_path_fa
     image = disk_of(folder, sealed, programs)
     shutil.rmtree(folder / "esp-files")
     (folder / "esp").unlink()
-    sign_around(image, signers)
+    sign_around(image, signers, keys.platform())
     return folder
 
 
@@ -178,8 +199,9 @@ def test_nothing_is_wrong_with_what_was_signed(good: Path, verify: Callable[...,
     told = verify(good / "sample-1.0.raw")
     assert (told.code, told.failed()) == (0, [])
     found = [what for what, state, _ in told.checks if state == "ok"]
-    names = ["sample-1.0.manifest.json", "sample-1.0.raw", "sample-1.0.spdx.json", "sample-1.0.sha256sums"]
-    assert found == [*(name for name in names for _ in range(2)), f"/{LOADER}", f"/{UKI}", f"sealed root of /{UKI}"]
+    before = ["sample-1.0.manifest.json", "sample-1.0.raw", "sample-1.0.spdx.json"]
+    files = [name for name in before for _ in range(2)] + [KEYS] + ["sample-1.0.sha256sums"] * 2
+    assert found == [*files, f"/{LOADER}", f"/{UKI}", f"sealed root of /{UKI}"]
     assert ("EFI system partition", "note", "in no signature: /loader/loader.conf") in told.checks
 
 
@@ -207,6 +229,87 @@ def test_changed_list_of_checksums_is_found(copy: Path, verify: Callable[..., To
 def test_list_of_checksums_need_not_be_there(copy: Path, verify: Callable[..., Told]) -> None:
     copy.with_name("sample-1.0.sha256sums").unlink()
     assert verify(copy).code == 0
+
+
+@pytest.mark.parametrize("suffix", ["der", "esl", "auth"])
+@pytest.mark.parametrize("variable", ["PK", "KEK", "db"])
+def test_key_to_enrol_of_somebody_else_is_found(
+    copy: Path, others: KeyFolder, tmp_path: Path, verify: Callable[..., Told], variable: str, suffix: str
+) -> None:
+    name = f"{KEYS}/{variable}.{suffix}"
+    leave_keys(tmp_path / copy.name, others.platform())
+    shutil.copyfile(tmp_path / name, copy.parent / name)
+    told = verify(copy)
+    assert (told.code, told.failed()) == (1, [name])
+    assert "SHA-256 differs" in told.detail(name)
+    assert KEYS not in [what for what, _, _ in told.checks]
+
+
+def test_keys_to_enrol_are_vouched_for_without_the_list_of_checksums(
+    copy: Path, others: KeyFolder, verify: Callable[..., Told]
+) -> None:
+    copy.with_name("sample-1.0.sha256sums").unlink()
+    assert set(verify(copy).failed()) == set()
+    names = leave_keys(copy, others.platform())
+    assert set(verify(copy).failed()) == set(names)
+
+
+def test_list_of_checksums_that_names_other_keys_to_enrol_is_found(
+    copy: Path, others: KeyFolder, signers: list[FileSigner], tmp_path: Path, verify: Callable[..., Told]
+) -> None:
+    """One that was signed with the right key: another build's of the same image."""
+    other = tmp_path / "other" / copy.name
+    shutil.copytree(copy.parent, other.parent)
+    sign_around(other, signers, others.platform())
+    for suffix in ("", ".asc", ".p7s"):
+        shutil.copyfile(
+            other.with_name(f"sample-1.0.sha256sums{suffix}"), copy.with_name(f"sample-1.0.sha256sums{suffix}")
+        )
+    shutil.rmtree(copy.with_name(KEYS))
+    shutil.copytree(other.with_name(KEYS), copy.with_name(KEYS))
+    told = verify(copy)
+    assert verify(other).code == 0
+    assert "does not say what the manifest says" in told.detail("sample-1.0.sha256sums")
+    assert f"{KEYS}/PK.der" in told.failed()
+
+
+def test_missing_key_to_enrol_is_found(copy: Path, verify: Callable[..., Told]) -> None:
+    (copy.parent / KEYS / "KEK.auth").unlink()
+    told = verify(copy)
+    assert (told.code, told.failed()) == (1, [f"{KEYS}/KEK.auth"])
+    assert told.detail(f"{KEYS}/KEK.auth") == "cannot be read: No such file or directory"
+    shutil.rmtree(copy.parent / KEYS)
+    assert len(verify(copy).failed()) == 9
+
+
+def test_file_beside_the_keys_to_enrol_is_found(copy: Path, verify: Callable[..., Told]) -> None:
+    (copy.parent / KEYS / "dbx.auth").write_bytes(b"\0")
+    (copy.parent / KEYS / "more").mkdir()
+    told = verify(copy)
+    assert (told.code, told.failed()) == (1, [f"{KEYS}/dbx.auth", f"{KEYS}/more"])
+    assert "the manifest does not name it" in told.detail(f"{KEYS}/dbx.auth")
+
+
+def test_keys_beside_an_image_that_is_not_signed_for_machines_are_found(
+    copy: Path, signers: list[FileSigner], verify: Callable[..., Told]
+) -> None:
+    """As those of an image whose manifest does not name them yet: nothing vouches for them."""
+    record = copy.with_name("sample-1.0.manifest.json")
+    value = json.loads(record.read_text())
+    del value["secureBoot"]
+    record.write_text(json.dumps(value))
+    failed = verify(copy).failed()
+    assert {f"{KEYS}/{name}.der" for name in ("PK", "KEK", "db")} < set(failed)
+    copy.with_name("sample-1.0.sha256sums").unlink()
+    shutil.rmtree(copy.parent / KEYS)
+    assert set(verify(copy).failed()) == {record.name}
+
+
+def test_file_in_place_of_the_folder_with_the_keys_is_found(copy: Path, verify: Callable[..., Told]) -> None:
+    shutil.rmtree(copy.parent / KEYS)
+    (copy.parent / KEYS).write_text("")
+    assert f"{KEYS}/PK.auth" in verify(copy).failed()
+    assert verify(copy).detail(KEYS) == "cannot be read: Not a directory"
 
 
 def test_changed_manifest_is_found(copy: Path, verify: Callable[..., Told]) -> None:
@@ -354,11 +457,45 @@ def test_image_without_its_manifest_is_not_verified(copy: Path, verify: Callable
     assert "sample-1.0.manifest.json" in verify(copy).failed()
 
 
-@pytest.mark.parametrize("name", ["../sample-1.0.spdx.json", "/etc/passwd", "", "..", "a\\u0000b"])
+@pytest.mark.parametrize("name", ["../sample-1.0.spdx.json", "/etc/passwd", "", "..", "a\\u0000b", "a\\ud800"])
 def test_manifest_that_names_a_file_elsewhere_is_refused(copy: Path, verify: Callable[..., Told], name: str) -> None:
     record = copy.with_name("sample-1.0.manifest.json")
     record.write_text(record.read_text().replace("sample-1.0.spdx.json", name))
     assert "names a file that is not beside it" in verify(copy).detail(record.name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"{KEYS}/../PK.der", f"{KEYS}/..", f"{KEYS}/", f"{KEYS}//etc/passwd", f"../{KEYS}/PK.der", KEYS, "PK.der"),
+        *(
+            "other.secure-boot/PK.der",
+            f"{KEYS}/more/PK.der",
+            f"./{KEYS}/PK.der",
+            f"{KEYS}/a\\u0000b",
+            f"{KEYS}/\\udcff",
+        ),
+    ],
+)
+def test_manifest_that_names_a_key_to_enrol_elsewhere_is_refused(
+    copy: Path, verify: Callable[..., Told], name: str
+) -> None:
+    record = copy.with_name("sample-1.0.manifest.json")
+    record.write_text(record.read_text().replace(f"{KEYS}/PK.der", name))
+    told = verify(copy)
+    assert "names a file that is not beside it" in told.detail(record.name)
+    assert f"{KEYS}/PK.auth" not in [what for what, _, _ in told.checks]
+
+
+@pytest.mark.parametrize("name", [f"{KEYS}/../../PK.der", "/etc/passwd"])
+def test_list_of_checksums_that_names_a_file_elsewhere_is_refused(
+    copy: Path, verify: Callable[..., Told], name: str
+) -> None:
+    sums = copy.with_name("sample-1.0.sha256sums")
+    sums.write_text(sums.read_text().replace(f"{KEYS}/PK.der", name))
+    told = verify(copy)
+    assert set(told.failed()) == {sums.name}
+    assert "does not say what the manifest says" in told.detail(sums.name)
 
 
 @pytest.mark.parametrize(

@@ -239,6 +239,7 @@ def targets(work: Workplace) -> dict[str, Target]:
         with contextlib.suppress(ValueError):
             found = read_manifest(work.file("a.manifest.json", data))
             assert all("/" not in name for name in found.files)
+            assert all(name.count("/") == 1 and name.startswith("a.secure-boot/") for name in found.enrolled)
 
     def medium(data: bytes) -> None:
         whole = Window.of(small_medium.disk(data))

@@ -42,8 +42,9 @@ def verify(
 ) -> None:
     """Say whether an image, and what is in it, was signed with the keys that you trust.
 
-    Image, bills of materials and manifest by the signatures beside them; every EFI program by its own; a sealed root by
-    the root hash in the signed command line, to its last block. Exit code 1 when anything is not as it was signed.
+    Image, bills of materials and manifest by the signatures beside them; keys to enrol by the manifest; every EFI
+    program by its own; a sealed root by the root hash in the signed command line, to its last block. Exit code 1 when
+    anything is not as it was signed.
     """
     if not (openpgp or x509 or db):
         raise UsageError(

@@ -35,12 +35,13 @@ def manifest(
     block_map: Mapping[str, str],
     tools: Sequence[str],
     bills: Mapping[str, str],
+    enrolled: Mapping[str, str],
     signers: Sequence[FileSigner],
     seconds: float,
 ) -> dict[str, Any]:
-    """Plain values; sizes in bytes, times in seconds. `tools` names the image tools' packages; `block_map` and `bills`
-    have the SHA-256 of the block map, if there is one, and of each bill of materials by its file name; `signers` sign
-    the files beside the image, this one included."""
+    """Plain values; sizes in bytes, times in seconds. `tools` names the image tools' packages; `block_map`, `bills`
+    and `enrolled` have the SHA-256 of the block map, if there is one, of each bill of materials, and of each file with
+    keys to enrol, by its name beside the manifest; `signers` sign the files beside the image, this one included."""
     spec, lock, carried = preparation.spec, preparation.lock, preparation.carried
     image = lock.sets["image"]
     return {
@@ -57,7 +58,7 @@ def manifest(
             {"name": p.name, "version": p.version, "arch": p.arch, "sha256": p.sha256} for p in sorted(image.packages())
         ],
         "sboms": _named(bills),
-        **_secure_boot(preparation),
+        **_secure_boot(preparation, enrolled),
         "signatures": [
             {"form": s.form, "name": s.name, "fingerprint": s.fingerprint, "development": s.development}
             for s in signers
@@ -117,7 +118,7 @@ def _warnings(preparation: Preparation, signers: Sequence[FileSigner]) -> list[s
     return [development_warning(name) for name in dict.fromkeys(keys)]
 
 
-def _secure_boot(preparation: Preparation) -> dict[str, Any]:
+def _secure_boot(preparation: Preparation, enrolled: Mapping[str, str]) -> dict[str, Any]:
     """Who signed what boots, and what is to be known of their keys."""
     certificates, said = preparation.boot_certificates, preparation.spec.secure_boot
     if certificates is None or said is None:
@@ -129,6 +130,7 @@ def _secure_boot(preparation: Preparation) -> dict[str, Any]:
             "db": _certificate(certificates.db),
             "trusted": [_certificate(one) for one in certificates.trusted],
             "enroll": said.enroll,
+            "files": _named(enrolled),
         }
     }
     return found

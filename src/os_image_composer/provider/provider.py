@@ -39,6 +39,7 @@ from os_image_composer.provider.boot_keys import (
     development_keys,
     development_warning,
 )
+from os_image_composer.provider.enrolled import copy_enrolment, remove_enrolment
 from os_image_composer.provider.host_files import host_file_digests
 from os_image_composer.provider.interface import Preparation, Published, PublishedFile, Resolved
 from os_image_composer.provider.lock_choice import ANY_LOCK, LockChoice
@@ -59,7 +60,6 @@ from os_image_composer.provider.services import Services
 from os_image_composer.provider.sign_files import file_signers, sign_files, signature_names
 from os_image_composer.provider.steps import BILL, ENROLMENT, Extras, image_steps
 from os_image_composer.provider.verify import DifferentStep, Verdict, differing, note_in_manifest, side
-from os_image_composer.signing.beside import KEYS
 from os_image_composer.signing.detached import FileSigner
 from os_image_composer.signing.signer import Signer
 
@@ -250,13 +250,14 @@ class Provider:
         assert layer is not None
         bills = _copied(dict(bill_files(layer, spec.name, spec.version)), folder)
         maps = _copied(_block_maps(spec, outcome), folder)
+        enrolled = copy_enrolment(outcome, folder, stem)
         tools = (*self.tools.packages, *self.tools.format_packages)
-        value = manifest(preparation, outcome, artifacts, maps, tools, bills, self._signers_of_files(), seconds)
+        signers = self._signers_of_files()
+        value = manifest(preparation, outcome, artifacts, maps, tools, bills, enrolled, signers, seconds)
         record, sums = output / f"{stem}.manifest.json", output / f"{stem}.sha256sums"
         (folder / record.name).write_text(dump_manifest(value))
         digests = {file.path.name: file.sha256 for file in artifacts} | maps | bills
-        (folder / sums.name).write_text(checksums(digests))
-        enrolled = _enrolment(outcome, folder, stem)
+        (folder / sums.name).write_text(checksums(digests | enrolled))
         there = {
             file.path.name: outcome.files[file.step] for file in artifacts if file.path == outcome.files[file.step]
         }
@@ -266,6 +267,8 @@ class Provider:
         # A signature of an earlier build is about other bytes.
         for name in (own for file in files for own in signature_names(file)):
             (output / name).unlink(missing_ok=True)
+        if not enrolled:  # those of an earlier build start another image than this
+            remove_enrolment(output, stem)
         publish(folder, output, (*digests, sums.name, *enrolled, *signatures, record.name))
         for file in artifacts:
             shelf.note(file.path, file.sha256)
@@ -337,17 +340,6 @@ class Provider:
         names = sign_files(files, signers, folder)
         self.services.listener(PhaseFinished("sign", clock.elapsed() - started, f"{len(names)} signatures"))
         return names
-
-
-def _enrolment(outcome: Outcome, folder: Path, stem: str) -> list[str]:
-    """Copy what machines take keys from into a folder of `folder`; the names of the copies."""
-    if ENROLMENT not in outcome.results:
-        return []
-    source = outcome.results[ENROLMENT].content
-    assert source is not None
-    own = folder / f"{stem}{KEYS}"
-    shutil.copytree(source, own)
-    return sorted(f"{own.name}/{path.name}" for path in own.iterdir())
 
 
 def _published(file: PackedFile, outcome: Outcome, output: Path) -> PublishedFile:

@@ -16,9 +16,11 @@ from os_image_composer.errors import TrustError
 from os_image_composer.formats.signed_data import parse_signed_data
 from os_image_composer.formats.window import FormatError
 from os_image_composer.ospackage.openpgp import Keyring, verify_file
+from os_image_composer.signing.beside import KEYS
 from os_image_composer.signing.detached import OPENPGP, SUFFIXES, X509
 from os_image_composer.signing.verifying import SignatureError, signer_of, trusted_by
 
+MANIFEST = ".manifest.json"  # ends its name, after the image's own
 _LONGEST = 64 << 20  # bytes of a manifest
 _LONGEST_SIGNATURE = 1 << 20
 _BLOCK = 1 << 20
@@ -35,10 +37,13 @@ class Trusted:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest says of files in its own folder: the names of the `images`, and the SHA-256 of each file."""
+    """What a manifest says of files in its own folder: the names of the `images`, and the SHA-256 of each file.
+    `enrolled` is the same for the keys to enrol, which are in the folder `keys`: their names begin with it."""
 
     images: tuple[str, ...]
     files: Mapping[str, str]
+    keys: str
+    enrolled: Mapping[str, str]
 
 
 def read_manifest(file: Path) -> Manifest:
@@ -52,12 +57,15 @@ def read_manifest(file: Path) -> Manifest:
         images = [(one["file"], one["sha256"]) for one in value["artifacts"]]
         beside = [(one["file"], one["sha256"]) for key in ("blockMaps", "sboms") for one in value[key]]
         entries = [*images, *beside]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        enrolled = [(one["file"], one["sha256"]) for one in value.get("secureBoot", {}).get("files", ())]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("it is no manifest") from error
-    for name, digest in entries:
-        if not isinstance(name, str) or not isinstance(digest, str) or not _plain(name):
-            raise ValueError("it names a file that is not beside it")
-    return Manifest(tuple(name for name, _ in images), dict(entries))
+    keys = f"{file.name.removesuffix(MANIFEST)}{KEYS}"
+    for folder, found in (("", entries), (f"{keys}/", enrolled)):
+        for name, digest in found:
+            if not isinstance(name, str) or not isinstance(digest, str) or not _is_in(folder, name):
+                raise ValueError("it names a file that is not beside it")
+    return Manifest(tuple(name for name, _ in images), dict(entries), keys, dict(enrolled))
 
 
 def read_checksums(file: Path) -> dict[str, str]:
@@ -143,5 +151,9 @@ def _signature(file: Path, form: str) -> bytes:
     return data
 
 
-def _plain(name: str) -> bool:
-    return bool(name) and "/" not in name and "\0" not in name and name not in (".", "..")
+def _is_in(folder: str, name: str) -> bool:
+    """Whether it is `folder` and the plain name of a file, which can be one."""
+    own = name.removeprefix(folder)
+    if not name.startswith(folder) or own in ("", ".", "..") or "/" in own or "\0" in own:
+        return False
+    return not any("\ud800" <= character <= "\udfff" for character in own)  # halves of a character, which JSON allows

@@ -15,6 +15,7 @@ from os_image_composer.formats.pe import parse_pe
 from os_image_composer.formats.volumes import open_filesystem
 from os_image_composer.formats.window import ALLOWANCE, FileSource, FormatError, Window
 from os_image_composer.report.file_signatures import (
+    MANIFEST,
     Manifest,
     Trusted,
     digest_of,
@@ -27,7 +28,8 @@ from os_image_composer.report.program_signatures import program_signatures, trus
 from os_image_composer.signing.detached import OPENPGP
 
 _LARGEST = 1 << 30  # bytes of a program
-_MANIFEST, _SUMS = ".manifest.json", ".sha256sums"
+_SUMS = ".sha256sums"
+_DIFFERS = "it is not the file that the manifest names: its SHA-256 differs"
 _FORMS = {OPENPGP: "OpenPGP"}
 
 
@@ -59,9 +61,9 @@ def passed(checks: Sequence[Check]) -> bool:
 
 
 def _files(image: Path, trusted: Trusted) -> Iterator[Check]:
-    """Manifest, image and bills of materials: signatures, and what the manifest says of the others."""
+    """Manifest, image and bills of materials: signatures, and what the manifest says of these and of keys to enrol."""
     if trusted.keyring is None and not trusted.certificates:
-        yield Check("files", State.NOTE, "no key was given for image, bills of materials and manifest")
+        yield Check("files", State.NOTE, "no key was given for image, bills of materials, keys to enrol and manifest")
         return
     record = _manifest_of(image)
     try:
@@ -84,9 +86,35 @@ def _files(image: Path, trusted: Trusted) -> Iterator[Check]:
             yield Check(name, State.FAILED, f"cannot be read: {error.strerror}")
             continue
         if digest != wanted:
-            yield Check(name, State.FAILED, "it is not the file that the manifest names: its SHA-256 differs")
+            yield Check(name, State.FAILED, _DIFFERS)
         yield from _file(path, digest, trusted)
-    yield from _checksums(record.with_name(record.name.removesuffix(_MANIFEST) + _SUMS), manifest, trusted)
+    yield from _enrolment(image.with_name(manifest.keys), manifest)
+    yield from _checksums(record.with_name(record.name.removesuffix(MANIFEST) + _SUMS), manifest, trusted)
+
+
+def _enrolment(folder: Path, manifest: Manifest) -> Iterator[Check]:
+    """The keys to enrol: the manifest alone vouches for them, and whoever enrols the folder believes all of it."""
+    changed = False
+    for name, wanted in manifest.enrolled.items():
+        try:
+            fault = None if digest_of(folder.parent / name) == wanted else _DIFFERS
+        except OSError as error:
+            fault = f"cannot be read: {error.strerror}"
+        if fault is not None:
+            changed = True
+            yield Check(name, State.FAILED, fault)
+    try:
+        there = sorted(f"{folder.name}/{path.name}" for path in folder.iterdir())
+    except FileNotFoundError:
+        there = []
+    except OSError as error:
+        yield Check(folder.name, State.FAILED, f"cannot be read: {error.strerror}")
+        return
+    loose = [name for name in there if name not in manifest.enrolled]
+    for name in loose:
+        yield Check(name, State.FAILED, "the manifest does not name it: do not enrol it")
+    if manifest.enrolled and not changed and not loose:
+        yield Check(folder.name, State.OK, f"its {len(there)} files are those that the manifest names")
 
 
 def _checksums(sums: Path, manifest: Manifest, trusted: Trusted) -> Iterator[Check]:
@@ -99,7 +127,7 @@ def _checksums(sums: Path, manifest: Manifest, trusted: Trusted) -> Iterator[Che
     except (OSError, ValueError) as error:
         yield Check(sums.name, State.FAILED, f"cannot be read: {error}")
         return
-    if said != dict(manifest.files):
+    if said != {**manifest.files, **manifest.enrolled}:
         yield Check(sums.name, State.FAILED, "it does not say what the manifest says of the files")
     yield from _file(sums, digest, trusted)
 
@@ -108,7 +136,7 @@ def _manifest_of(image: Path) -> Path:
     """Where the manifest of an image is, or would be: `NAME-VERSION` stands before `.raw` as before `.raw.zst`."""
     stem = image.stem
     packed = stem.rpartition(".")[2] in ("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "tar")
-    return image.with_name(f"{stem.rpartition('.')[0] if packed else stem}{_MANIFEST}")
+    return image.with_name(f"{stem.rpartition('.')[0] if packed else stem}{MANIFEST}")
 
 
 def _file(path: Path, digest: str, trusted: Trusted) -> Iterator[Check]:
