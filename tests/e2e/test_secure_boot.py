@@ -118,7 +118,7 @@ def updating(name: str, update: Path) -> tuple[Probe, ...]:
         f"chattr -i {DB}; (printf '\\047\\000\\000\\000'; echo {text} | base64 -d) >{file}; "
         f"dd if={file} of={DB} bs=1M conv=notrunc"
     )
-    return Probe(name, write), Probe(f"{name}-db", f"tail -c +5 {DB} | sha256sum")
+    return Probe(name, write), Probe(f"{name}-db", f"cat {DB} | tail -c +5 | sha256sum")
 
 
 @pytest.mark.matrix
