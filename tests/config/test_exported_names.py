@@ -10,7 +10,7 @@ import pytest
 
 EXPORTED = {
     "distribution_data": {"default_template_path", "known_targets", "load_distribution", "load_image_tools"},
-    "findings": {"Location", "check", "failure", "key_path", "plain", "where"},
+    "findings": {"Location", "check", "failure", "key_path", "node_at", "plain", "value_at", "where"},
     "layout": {"check_layout"},
     "load": {"check_template", "load_image_spec"},
     "merge": {"merge_mappings", "merge_templates", "origins", "takes_layout"},

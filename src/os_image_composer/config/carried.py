@@ -5,21 +5,18 @@ from __future__ import annotations
 import stat
 from collections.abc import Iterator
 
-from os_image_composer.config.findings import where
+from os_image_composer.config.findings import node_at, value_at, where
 from os_image_composer.config.to_spec import local_file
-from os_image_composer.config.yaml_source import MappingNode, ScalarNode, SequenceNode
+from os_image_composer.config.yaml_source import MappingNode, SequenceNode
 from os_image_composer.errors import Finding
 
 __all__ = ["check_carried"]
 
 
 def check_carried(merged: MappingNode) -> Iterator[Finding]:
-    system = merged.get("systemConfig")
-    live = system.get("live") if isinstance(system, MappingNode) else None
-    carried = live.get("carry") if isinstance(live, MappingNode) else None
+    carried = node_at(merged, ("systemConfig", "live", "carry"))
     for item in carried.items if isinstance(carried, SequenceNode) else ():
-        local = item.get("local") if isinstance(item, MappingNode) else None
-        text = local.value if isinstance(local, ScalarNode) else None
+        text = value_at(item, ("local",))
         if not isinstance(text, str) or "\0" in text:
             continue  # the check of the file has said so
         origin = where(item, ("local",))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
-__all__ = ["Location", "check", "failure", "key_path", "plain", "where"]
+__all__ = ["Location", "check", "failure", "key_path", "node_at", "plain", "value_at", "where"]
 
 Model = TypeVar("Model", bound="BaseModel")
 Location = tuple[int | str, ...]
@@ -170,3 +170,16 @@ def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def node_at(node: object, location: Location) -> object:
+    """What stands at `location` below `node`, through sections only; None where nothing does."""
+    for part in location:
+        node = node.get(str(part)) if isinstance(node, MappingNode) else None
+    return node
+
+
+def value_at(node: object, location: Location) -> object:
+    """The value of what stands there; None where that is no scalar."""
+    found = node_at(node, location)
+    return found.value if isinstance(found, ScalarNode) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from os_image_composer.config.boot_rules import ESCAPED_BY_GRUB
-from os_image_composer.config.findings import Location, key_path, where
+from os_image_composer.config.findings import Location, key_path, node_at, value_at, where
 from os_image_composer.config.secure_boot import OLD
 from os_image_composer.config.yaml_source import MappingNode, ScalarNode
 from os_image_composer.errors import Finding
@@ -48,41 +48,41 @@ def check_image_type(merged: MappingNode, image_type: str | None) -> Iterator[Fi
     """What `merged`, the whole template, says that an image of its kind cannot be."""
     for path, why in _MEANINGLESS.get(image_type or "raw", {}).items():
         location = tuple(path.split("."))
-        found = _at(merged, location)
+        found = node_at(merged, location)
         if found is not None and not _asks_nothing(found):
             message = f"'{key_path(location)}' has no meaning with imageType: {image_type}: {why}"
             yield Finding("image-type", message, where(merged, location, key=True), "remove it")
     if image_type == "iso":
         yield from _iso_loader(merged)
-    if image_type == "img" and _value(merged, (_SYSTEM, "kernel", "uki")) is True:
+    if image_type == "img" and value_at(merged, (_SYSTEM, "kernel", "uki")) is True:
         location = (_SYSTEM, "kernel", "uki")
         message = f"'{key_path(location)}' cannot be true with imageType: img: kernel and initrd are files of their own"
         yield Finding("image-type", message, where(merged, location), "remove it")
 
 
 def _iso_loader(merged: MappingNode) -> Iterator[Finding]:
-    old = any(_at(merged, (_SYSTEM, "immutability", word)) is not None for word in OLD)
-    keys = old or _at(merged, (_SYSTEM, "secureBoot")) is not None
+    old = any(node_at(merged, (_SYSTEM, "immutability", word)) is not None for word in OLD)
+    keys = old or node_at(merged, (_SYSTEM, "secureBoot")) is not None
     sealed: Location = (_SYSTEM, "immutability", "enabled")
-    if _value(merged, sealed) is True and not keys:
+    if value_at(merged, sealed) is True and not keys:
         message = f"'{key_path(sealed)}' cannot be true with imageType: iso without keys"
         why = "nothing verifies the root hash, so whoever can write to the medium can write another one"
         hint = "give keys: systemConfig.secureBoot"
         yield Finding("image-type", f"{message}: {why}", where(merged, sealed), hint)
     provider: Location = (*_LOADER.split("."), "provider")
-    if _value(merged, provider) not in (None, "grub", "grub2"):
-        message = f"'{key_path(provider)}' cannot be '{_value(merged, provider)}' with imageType: iso"
+    if value_at(merged, provider) not in (None, "grub", "grub2"):
+        message = f"'{key_path(provider)}' cannot be '{value_at(merged, provider)}' with imageType: iso"
         hint = "remove it: UEFI starts systemd-boot where there are keys, a BIOS GRUB" if keys else "provider: grub"
         yield Finding("image-type", f"{message}: a BIOS does not start it", where(merged, provider), hint)
     cmdline: Location = (_SYSTEM, "kernel", "cmdline")
-    if any(character in str(_value(merged, cmdline) or "") for character in ESCAPED_BY_GRUB):
+    if any(character in str(value_at(merged, cmdline) or "") for character in ESCAPED_BY_GRUB):
         message = f"'{key_path(cmdline)}' cannot hold quotes or backslashes with imageType: iso: GRUB changes them"
         yield Finding("image-type", message, where(merged, cmdline), "remove them")
     uki: Location = (_SYSTEM, "kernel", "uki")
-    if _value(merged, uki) is True and not keys:
+    if value_at(merged, uki) is True and not keys:
         message = f"'{key_path(uki)}' cannot be true with imageType: iso: a BIOS starts no unified kernel image"
         yield Finding("image-type", message, where(merged, uki), "remove it; with systemConfig.secureBoot UEFI has one")
-    elif _value(merged, uki) is False and keys:
+    elif value_at(merged, uki) is False and keys:
         message = f"'{key_path(uki)}' cannot be false with keys: only in a unified kernel image an initrd is verified"
         yield Finding("image-type", message, where(merged, uki), "remove it")
 
@@ -91,15 +91,4 @@ def _asks_nothing(node: object) -> bool:
     """`{enabled: false}`, and the word `disabled`, say that something is not wanted."""
     if isinstance(node, ScalarNode):
         return node.value == "disabled"
-    return isinstance(node, MappingNode) and _value(node, ("enabled",)) is False
-
-
-def _at(node: object, location: Location) -> object:
-    for part in location:
-        node = node.get(str(part)) if isinstance(node, MappingNode) else None
-    return node
-
-
-def _value(node: object, location: Location) -> object:
-    found = _at(node, location)
-    return found.value if isinstance(found, ScalarNode) else None
+    return isinstance(node, MappingNode) and value_at(node, ("enabled",)) is False
